@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the engine needs of a backend: the kernel interface, or the software IOMMU, under it.
+ *
+ * A backend states capabilities and does single steps; policy (IOVA choice, batching, when to
+ * flush, merging) is the engine's. Objects are embedded: a backend's own structure begins with
+ * the base structure defined here.
+ *
+ * Threads: open, close, dev_*, space_*, attach, detach and mem_* are called under the context's
+ * lock. map, unmap, invalidate and fault_read may be called from any number of threads at once.
+ *
+ * Crossings: every call that enters the kernel adds the number of its system calls to
+ * *crossings, failed ones included, so that the counters show what the program paid.
+ *
+ * Addresses: "parent address" is the address space of a KERNEL space's IOVAs; a USER table's
+ * root, its table pages and its leaves hold parent addresses.
+ */
+#ifndef ENGINE_BACKEND_BACKEND_H
+#define ENGINE_BACKEND_BACKEND_H
+
+#include <ioas/types.h>
+#include <ioas/ctx.h>
+
+#include "../diag.h"
+
+struct be;
+struct be_dev;
+struct be_space;
+struct be_mem;
+
+struct be_caps {
+	uint32_t kinds;		/* mask of 1 << enum ioas_kind */
+	uint32_t user_formats;	/* mask of 1 << enum ioas_format, for USER spaces */
+	uint64_t page_sizes;	/* of KERNEL tables */
+	struct ioas_range iova; /* of KERNEL spaces */
+	uint64_t max_maps;	/* live KERNEL mappings, 0 for no limit */
+	/*
+	 * Invalidation: from how many ranges on is one flush of the whole space cheaper, and how
+	 * many fit one call.
+	 */
+	uint32_t inval_flush_ranges;
+	uint32_t inval_call_ranges;
+};
+
+struct be_space_attr {
+	enum ioas_kind kind;	 /* KERNEL, USER or PASSTHROUGH */
+	enum ioas_format format; /* USER: of the table */
+	uint64_t root;		 /* USER: parent address of the root table */
+	struct be_space *parent; /* USER */
+};
+
+struct be_map {
+	uint64_t iova;
+	uint64_t bytes;
+	void *va;
+	uint32_t prot; /* enum ioas_prot */
+};
+
+struct be_unmap {
+	uint64_t iova;
+	uint64_t bytes;
+};
+
+/* One range of a USER space whose translations must go. */
+struct be_inval {
+	uint64_t iova;
+	uint64_t bytes;
+	bool leaf; /* only leaf entries changed: paging-structure caches may stay */
+};
+
+struct be_fault {
+	struct be_dev *dev;
+	uint64_t iova;
+	uint32_t reason; /* enum ioas_fault_reason */
+	uint32_t prot;
+};
+
+/* Memory that is about to be mapped. */
+struct be_mem_attr {
+	void *va;
+	uint64_t bytes;
+	uint64_t page_bytes; /* of the pages behind it */
+	int fd;		     /* file behind it, -1 for anonymous memory */
+	uint64_t fd_offset;
+};
+
+struct be_ops {
+	const char *name;
+
+	/*
+	 * Can this backend work here? 0 or a negative errno; @why receives one line: what was
+	 * found, or what is missing and the command that mends it.
+	 */
+	int (*probe)(char *why, size_t why_bytes);
+
+	int (*open)(struct diag *diag, const char *options, struct be **be);
+	void (*close)(struct be *be); /* everything under it has been destroyed */
+	void (*caps)(struct be *be, struct be_caps *caps);
+
+	/* Pin and account. mem_del() is called when nothing maps the memory any more. */
+	int (*mem_add)(struct be *be, const struct be_mem_attr *attr, struct be_mem **mem);
+	void (*mem_del)(struct be_mem *mem);
+
+	int (*dev_bind)(struct be *be, const char *name, struct be_dev **dev);
+	void (*dev_unbind)(struct be_dev *dev); /* detached before */
+
+	int (*space_create)(struct be *be, const struct be_space_attr *attr,
+			    struct be_space **space);
+	void (*space_destroy)(struct be_space *space); /* nothing attached, no children */
+
+	/* Replaces what @dev was attached to. Old translations are gone when it returns. */
+	int (*attach)(struct be_space *space, struct be_dev *dev);
+	int (*detach)(struct be_dev *dev);
+
+	/*
+	 * KERNEL spaces. *done receives how many were carried out, from the first on; on error
+	 * the rest have had no effect. unmap returns after the translations are gone from every
+	 * cache. The range of an unmap is exactly that of a map.
+	 */
+	int (*map)(struct be_space *space, const struct be_map *maps, unsigned int count,
+		   unsigned int *done, unsigned int *crossings);
+	int (*unmap)(struct be_space *space, const struct be_unmap *unmaps, unsigned int count,
+		     unsigned int *done, unsigned int *crossings);
+
+	/*
+	 * USER spaces. count 0 flushes everything of the space. Returns 0 only after all of it
+	 * has completed in hardware, DMA in flight included; on error nothing may be taken as
+	 * done and the caller issues all of it again.
+	 */
+	int (*invalidate)(struct be_space *space, const struct be_inval *ranges,
+			  unsigned int count, unsigned int *crossings);
+
+	/* Up to @max recorded faults; adds to *lost those that were not recorded. */
+	int (*fault_read)(struct be *be, struct be_fault *faults, unsigned int max,
+			  uint64_t *lost);
+};
+
+struct be {
+	const struct be_ops *ops;
+	struct diag *diag;
+};
+
+struct be_dev {
+	struct be *be;
+	void *owner; /* the engine's object, for fault reports */
+};
+
+struct be_space {
+	struct be *be;
+};
+
+struct be_mem {
+	struct be *be;
+};
+
+/* NULL-terminated, in the order in which "auto" tries them. */
+extern const struct be_ops *const be_all[];
+
+#endif

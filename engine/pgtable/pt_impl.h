@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What pt.c and the compiled walkers share. Not for anybody else.
+ */
+#ifndef ENGINE_PGTABLE_PT_IMPL_H
+#define ENGINE_PGTABLE_PT_IMPL_H
+
+#include "pt.h"
+
+struct pt_ops {
+	unsigned int levels;
+	unsigned int address_bits;
+	struct pt_entry_form form;
+
+	int (*map)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,
+		   struct pt_map_args *args, uint32_t tag);
+	int (*claim)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes);
+	void (*unclaim)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova);
+	void (*clear)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,
+		      uint64_t stamp);
+	int (*lookup)(const struct pt *pt, uint64_t iova, uint64_t *oa, uint32_t *prot,
+		      uint64_t *leaf_bytes);
+	int (*install)(struct pt *pt, uint64_t iova, uint32_t tag, struct pt_table **table);
+	struct pt_table *(*prune)(struct pt *pt, uint64_t iova);
+	bool (*each)(const struct pt *pt, uint64_t start, uint64_t last, pt_visit_fn visit,
+		     void *arg);
+};
+
+struct pt {
+	const struct pt_ops *ops;
+	struct pt_mem *mem;
+	struct pt_table *root;
+	_Atomic uint64_t generation; /* counts pt_prune() */
+	_Atomic uint64_t pages;
+};
+
+extern const struct pt_ops pt_ops_x86_64_l4;
+extern const struct pt_ops pt_ops_x86_64_l5;
+extern const struct pt_ops pt_ops_vtdss_l4;
+
+static inline unsigned int pt_shift(unsigned int level)
+{
+	return IOAS_PAGE_SHIFT + PT_LEVEL_LG2 * level;
+}
+
+static inline unsigned int pt_index(uint64_t iova, unsigned int level)
+{
+	return (iova >> pt_shift(level)) & (PT_ENTRIES - 1);
+}
+
+struct pt_table *pt_table_new(struct pt *pt, unsigned int level, uint32_t tag);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Pinned memory. See pin.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "pin.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include <ioas/types.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+void soft_pins_init(struct soft_pins *pins)
+{
+	memset(pins, 0, sizeof(*pins));
+	pthread_rwlock_init(&pins->lock, NULL);
+}
+
+void soft_pins_destroy(struct soft_pins *pins)
+{
+	pthread_rwlock_destroy(&pins->lock);
+	free(pins->sorted);
+}
+
+/* Index of the first range that ends behind @addr. */
+static size_t find(const struct soft_pins *pins, uint64_t addr)
+{
+	size_t low = 0, high = pins->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (pins->sorted[middle].start + pins->sorted[middle].bytes <= addr)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+bool soft_pins_contain(struct soft_pins *pins, const void *va, uint64_t bytes)
+{
+	uint64_t start = (uintptr_t)va;
+	const struct soft_pin *pin;
+	size_t at;
+	bool inside;
+
+	pthread_rwlock_rdlock(&pins->lock);
+	at = find(pins, start);
+	pin = &pins->sorted[at];
+	inside = at < pins->count && pin->start <= start && bytes <= pin->bytes &&
+		 start - pin->start <= pin->bytes - bytes;
+	pthread_rwlock_unlock(&pins->lock);
+	return inside;
+}
+
+/* Fault all of it in, for writing. */
+static int populate(struct diag *diag, void *va, uint64_t bytes)
+{
+	/* No length: only asks whether the kernel knows this advice (else mlock() faults in). */
+	bool known = !madvise(va, 0, MADV_POPULATE_WRITE);
+
+	if (!known || !madvise(va, bytes, MADV_POPULATE_WRITE))
+		return 0;
+	switch (errno) {
+	case ENOMEM:
+		return diag_fail(diag, -EFAULT,
+				 "soft: memory at %p, %" PRIu64
+				 " bytes: not mapped, or no memory behind it",
+				 va, bytes);
+	case EINVAL:
+	case EFAULT:
+	case EACCES:
+		return diag_fail(diag, -EFAULT,
+				 "soft: memory at %p, %" PRIu64 " bytes: not writable", va, bytes);
+	default:
+		return diag_fail(diag, -errno, "soft: memory at %p, %" PRIu64 " bytes: %s", va,
+				 bytes, strerror(errno));
+	}
+}
+
+static int lock_memory(struct soft_pins *pins, struct diag *diag, void *va, uint64_t bytes)
+{
+	uint64_t wanted = pins->locked_bytes + bytes;
+	struct rlimit limit;
+	int code;
+
+	if (!mlock(va, bytes))
+		return 0;
+	code = errno;
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	if (limit.rlim_cur != RLIM_INFINITY && wanted > limit.rlim_cur)
+		return diag_fail(diag, -ENOMEM,
+				 "soft: RLIMIT_MEMLOCK is %" PRIu64 " KiB, %" PRIu64
+				 " KiB are wanted: `ulimit -l %" PRIu64
+				 "`, or memlock in /etc/security/limits.conf",
+				 (uint64_t)limit.rlim_cur >> 10, (wanted + 1023) >> 10,
+				 (wanted + 1023) >> 10);
+	return diag_fail(diag, code == ENOMEM || code == EPERM || code == EAGAIN ? -ENOMEM : -code,
+			 "soft: cannot lock %" PRIu64 " bytes at %p: %s (RLIMIT_MEMLOCK, see "
+			 "`ulimit -l`, counts the whole process)",
+			 bytes, va, strerror(code));
+}
+
+static int make_room(struct soft_pins *pins)
+{
+	size_t capacity = pins->capacity ? pins->capacity * 2 : 16;
+	struct soft_pin *sorted;
+
+	if (pins->count < pins->capacity)
+		return 0;
+	sorted = realloc(pins->sorted, capacity * sizeof(*sorted));
+	if (!sorted)
+		return -ENOMEM;
+	pins->sorted = sorted;
+	pins->capacity = capacity;
+	return 0;
+}
+
+static int add(struct soft_pins *pins, struct diag *diag, void *va, uint64_t bytes, bool hugetlb)
+{
+	uint64_t start = (uintptr_t)va;
+	size_t at = find(pins, start);
+	int ret;
+
+	if (at < pins->count && pins->sorted[at].start < start + bytes)
+		return diag_fail(diag, -EEXIST, "soft: memory at %p overlaps registered memory",
+				 va);
+	ret = make_room(pins);
+	if (ret)
+		return diag_fail(diag, ret, "soft: no memory");
+	ret = populate(diag, va, bytes);
+	if (!ret && !hugetlb)
+		ret = lock_memory(pins, diag, va, bytes);
+	if (ret)
+		return ret;
+	memmove(&pins->sorted[at + 1], &pins->sorted[at],
+		(pins->count - at) * sizeof(*pins->sorted));
+	pins->sorted[at] = (struct soft_pin){ .start = start, .bytes = bytes, .locked = !hugetlb };
+	pins->count++;
+	pins->locked_bytes += hugetlb ? 0 : bytes;
+	return 0;
+}
+
+int soft_pins_add(struct soft_pins *pins, struct diag *diag, void *va, uint64_t bytes, bool hugetlb)
+{
+	uint64_t start = (uintptr_t)va;
+	int ret;
+
+	if (!bytes || ((start | bytes) & (IOAS_PAGE_SIZE - 1)) || start + bytes < start)
+		return diag_fail(diag, -EINVAL,
+				 "soft: memory at %p, %" PRIu64 " bytes: not whole pages", va,
+				 bytes);
+	pthread_rwlock_wrlock(&pins->lock);
+	ret = add(pins, diag, va, bytes, hugetlb);
+	pthread_rwlock_unlock(&pins->lock);
+	return ret;
+}
+
+void soft_pins_remove(struct soft_pins *pins, void *va)
+{
+	uint64_t start = (uintptr_t)va;
+	size_t at;
+
+	pthread_rwlock_wrlock(&pins->lock);
+	at = find(pins, start);
+	if (at < pins->count && pins->sorted[at].start == start) {
+		struct soft_pin pin = pins->sorted[at];
+
+		memmove(&pins->sorted[at], &pins->sorted[at + 1],
+			(pins->count - at - 1) * sizeof(*pins->sorted));
+		pins->count--;
+		if (pin.locked) {
+			pins->locked_bytes -= pin.bytes;
+			munlock(va, pin.bytes);
+		}
+	}
+	pthread_rwlock_unlock(&pins->lock);
+}

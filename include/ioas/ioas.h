@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Everything that a driver needs. Device models on the software IOMMU also take <ioas/soft.h>. */
+#ifndef IOAS_IOAS_H
+#define IOAS_IOAS_H
+
+#include <ioas/types.h>
+#include <ioas/ctx.h>
+#include <ioas/mem.h>
+#include <ioas/space.h>
+#include <ioas/map.h>
+
+#endif

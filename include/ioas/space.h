@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * I/O address spaces: creation, attachment, and the windows and queues on them.
+ *
+ * Kind, format, parent and mode are fixed at creation.
+ */
+#ifndef IOAS_SPACE_H
+#define IOAS_SPACE_H
+
+#include <ioas/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * struct ioas_opts - a new address space
+ * @size: sizeof(struct ioas_opts)
+ * @kind: enum ioas_kind
+ * @format: USER: page-table format, IOAS_FORMAT_NONE for the backend's first choice
+ * @mode: enum ioas_mode. BATCHED is legal on USER spaces; the kernel invalidates KERNEL ones
+ *	before their unmap returns
+ * @parent: USER: the KERNEL space under it, or NULL to have one made that maps all registered
+ *	memory of the context, as it comes and goes
+ * @aperture: lowest and highest IOVA that the library may use; 0,0 for all that the table and
+ *	the backend allow, less the first MiB (so that 0 is never handed out)
+ * @reserved: ranges inside @aperture that must not be used, or NULL
+ * @reserved_count: entries of @reserved
+ * @batch_max: BATCHED: ranges unmapped through one queue before its invalidations leave; 0 for
+ *	256, at most 4096
+ * @batch_ns: BATCHED: upper bound of the time until they leave; 0 for 10 ms; at least 100 us
+ */
+struct ioas_opts {
+	uint32_t size;
+	uint32_t kind;
+	uint32_t format;
+	uint32_t mode;
+	struct ioas *parent;
+	struct ioas_range aperture;
+	const struct ioas_range *reserved;
+	uint32_t reserved_count;
+	uint32_t batch_max;
+	uint64_t batch_ns;
+};
+
+/**
+ * ioas_create - make an address space
+ *
+ * Return: 0; -EINVAL a field is out of range; -EOPNOTSUPP the backend has no such kind or
+ * format; -EXDEV @parent is of another context; -ENOMEM.
+ */
+int ioas_create(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas **as);
+
+/* Return: 0, or -EBUSY while devices, queues, windows or children are on it. */
+int ioas_destroy(struct ioas *as);
+
+/**
+ * ioas_attach - let a device do DMA through an address space
+ *
+ * Attaching an attached device replaces its space: every DMA of the device goes through the old
+ * or the new one. Return: 0; -EXDEV different contexts; -EOPNOTSUPP the kind allows no devices.
+ */
+int ioas_attach(struct ioas *as, struct ioas_dev *dev);
+
+/* Block the device. Return: 0, or -ENOENT when it is not attached. */
+int ioas_detach(struct ioas_dev *dev);
+
+enum ioas_kind ioas_get_kind(const struct ioas *as);
+enum ioas_mode ioas_get_mode(const struct ioas *as);
+enum ioas_format ioas_get_format(const struct ioas *as);
+struct ioas *ioas_get_parent(const struct ioas *as);
+struct ioas_range ioas_get_aperture(const struct ioas *as);
+
+/**
+ * ioas_queue_create - a thread's handle for the hot calls of one address space
+ *
+ * A queue belongs to the thread that created it until another adopts it. Return: 0; -ENOSPC more
+ * than 1024 queues on this space; -ENOMEM.
+ */
+int ioas_queue_create(struct ioas *as, struct ioas_queue **queue);
+
+/* Flushes what is pending first. Return: 0, or the error of that flush (nothing is freed then). */
+int ioas_queue_destroy(struct ioas_queue *queue);
+
+/*
+ * Make the calling thread the owner. The previous owner must have stopped using the queue, and
+ * that must happen before this call in the sense of the C memory model.
+ */
+void ioas_queue_adopt(struct ioas_queue *queue);
+
+/**
+ * struct ioas_window_opts - an exclusive IOVA window over registered memory
+ * @size: sizeof(struct ioas_window_opts)
+ * @prot: enum ioas_prot of every slot
+ * @va: start of the memory, aligned to 4096, wholly inside one registered ioas_mem
+ * @bytes: length, a multiple of @slot_bytes
+ * @slot_bytes: unit of grant and revoke: a multiple of 4096
+ * @identity: IOVA = virtual address; else @iova
+ * @iova: fixed start, 2 MiB-aligned relative to @va; 0 to have one chosen
+ *
+ * Slot i is the memory [va + i * slot_bytes, + slot_bytes); its IOVA is the window's start plus
+ * the same offset.
+ */
+struct ioas_window_opts {
+	uint32_t size;
+	uint32_t prot;
+	void *va;
+	uint64_t bytes;
+	uint64_t slot_bytes;
+	ioas_iova_t iova;
+	bool identity;
+};
+
+/**
+ * ioas_window_create - own a stretch of IOVA for good, so that map is one store
+ *
+ * The leaf page tables of the whole window are installed here and kept until it is destroyed.
+ * Return: 0; -EINVAL; -EEXIST the IOVA range is in use; -ERANGE outside the aperture; -ENOENT
+ * @va is not registered; -EOPNOTSUPP not a USER space; -ENOMEM.
+ */
+int ioas_window_create(struct ioas *as, const struct ioas_window_opts *opts,
+		       struct ioas_window **window);
+
+/* Return: 0, or -EBUSY while a slot is granted. Waits for a completed invalidation (I1). */
+int ioas_window_destroy(struct ioas_window *window);
+
+ioas_iova_t ioas_window_iova(const struct ioas_window *window);
+uint32_t ioas_window_slots(const struct ioas_window *window);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
