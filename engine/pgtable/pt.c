@@ -101,6 +101,18 @@ int pt_map(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t byte
 	return pt->ops->map(pt, cursor, iova, bytes, args, tag);
 }
 
+int pt_map_pages(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, const uint64_t *oa,
+		 unsigned int count, uint32_t prot, uint32_t tag)
+{
+	return pt->ops->map_pages(pt, cursor, iova, oa, count, prot, tag);
+}
+
+unsigned int pt_claim_pages(struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
+			    unsigned int count)
+{
+	return pt->ops->claim_pages(pt, cursor, iova, count);
+}
+
 int pt_claim(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes)
 {
 	return pt->ops->claim(pt, cursor, iova, bytes);

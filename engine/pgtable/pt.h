@@ -110,6 +110,25 @@ int pt_map(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t byte
 	   struct pt_map_args *args, uint32_t tag);
 
 /**
+ * pt_map_pages - install a run of mappings of one 4 KiB page each
+ * @oa: output addresses of the @count pages at @iova and on, all in one 2 MiB block
+ *
+ * The entries are the caller's alone and hold nothing: they are not looked at. Return: 0, or
+ * nothing is mapped and -EEXIST (a larger leaf is in the way), -ENOMEM.
+ */
+int pt_map_pages(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, const uint64_t *oa,
+		 unsigned int count, uint32_t prot, uint32_t tag);
+
+/**
+ * pt_claim_pages - pt_claim() a run of mappings of one 4 KiB page each
+ *
+ * All in one 2 MiB block. Return: how many were claimed before the first that could not be;
+ * pt_claim() tells why.
+ */
+unsigned int pt_claim_pages(struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
+			    unsigned int count);
+
+/**
  * pt_claim - take the sole right to clear a mapping
  *
  * Of several threads that claim one mapping, one succeeds. Return: 0; -ENOENT not mapped, or
@@ -118,7 +137,7 @@ int pt_map(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t byte
 int pt_claim(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes);
 void pt_unclaim(struct pt *pt, struct pt_cursor *cursor, uint64_t iova);
 
-/* Clear a claimed mapping; leaves @stamp, of at most PT_STAMP_BITS bits, in its entries. */
+/* Clear a claimed mapping, or a run of them; leaves @stamp, of at most PT_STAMP_BITS bits, in its entries. */
 void pt_clear(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,
 	      uint64_t stamp);
 
@@ -164,6 +183,7 @@ bool pt_each(const struct pt *pt, uint64_t start, uint64_t last, pt_visit_fn vis
  */
 struct pt_entry_form {
 	uint64_t base[IOAS_RW + 1]; /* by enum ioas_prot: every bit but the address, START set */
+	uint64_t claim;		    /* CLAIM: pt_claim() leaves it alone */
 	uint64_t present;	    /* any of these bits: present */
 	unsigned int oa_shift;	    /* right shift of an output address */
 	unsigned int stamp_shift;   /* left shift of a stamp in an entry that is not present */

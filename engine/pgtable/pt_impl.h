@@ -14,6 +14,10 @@ struct pt_ops {
 
 	int (*map)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,
 		   struct pt_map_args *args, uint32_t tag);
+	int (*map_pages)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
+			 const uint64_t *oa, unsigned int count, uint32_t prot, uint32_t tag);
+	unsigned int (*claim_pages)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
+				    unsigned int count);
 	int (*claim)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes);
 	void (*unclaim)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova);
 	void (*clear)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,

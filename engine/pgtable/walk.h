@@ -239,6 +239,25 @@ undo:
 	return ret;
 }
 
+static int walk_map_pages(struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
+			  const uint64_t *oa, unsigned int count, uint32_t prot, uint32_t tag)
+{
+	struct pt_table *table = find_leaf_table(pt, cursor, iova);
+	_Atomic uint64_t *entry;
+
+	if (!table) {
+		int ret = walk_install(pt, iova, tag, &table);
+
+		if (ret)
+			return ret;
+	}
+	entry = &table->entries[pt_index(iova, 0)];
+	for (unsigned int i = 0; i < count; i++)
+		atomic_store_explicit(&entry[i], fmt_leaf_entry(oa[i], prot, 0) | FMT_START,
+				      RELEASE);
+	return 0;
+}
+
 /* Entry that translates @iova, and its level; NULL where there is no table for it. */
 static _Atomic uint64_t *entry_of(const struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
 				  unsigned int *level)
@@ -295,6 +314,35 @@ static int walk_claim(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, ui
 						     RELAXED))
 		return -ENOENT;
 	return 0;
+}
+
+static unsigned int walk_claim_pages(struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
+				     unsigned int count)
+{
+	struct pt_table *table = find_leaf_table(pt, cursor, iova);
+	unsigned int index = pt_index(iova, 0);
+	uint64_t entry;
+
+	if (!table)
+		return 0;
+	entry = atomic_load_explicit(&table->entries[index], RELAXED);
+	for (unsigned int i = 0; i < count; i++, index++) {
+		uint64_t next;
+
+		if (!fmt_present(entry) || !(entry & FMT_START) || (entry & FMT_CLAIM))
+			return i;
+		if (index == PT_ENTRIES - 1) /* what comes next is in another table */
+			return i + !walk_claim(pt, cursor, iova + i * IOAS_PAGE_SIZE,
+					       IOAS_PAGE_SIZE);
+		next = atomic_load_explicit(&table->entries[index + 1], RELAXED);
+		if (fmt_present(next) && !(next & FMT_START))
+			return i; /* the mapping goes on */
+		if (!atomic_compare_exchange_strong_explicit(&table->entries[index], &entry,
+							     entry | FMT_CLAIM, RELAXED, RELAXED))
+			return i;
+		entry = next;
+	}
+	return count;
 }
 
 static void walk_unclaim(struct pt *pt, struct pt_cursor *cursor, uint64_t iova)
@@ -394,6 +442,8 @@ const struct pt_ops FMT_OPS = {
 	.address_bits = FMT_ADDRESS_BITS,
 	.form = FMT_FORM,
 	.map = walk_map,
+	.map_pages = walk_map_pages,
+	.claim_pages = walk_claim_pages,
 	.claim = walk_claim,
 	.unclaim = walk_unclaim,
 	.clear = walk_clear,

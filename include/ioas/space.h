@@ -96,7 +96,7 @@ void ioas_queue_adopt(struct ioas_queue *queue);
  * @bytes: length, a multiple of @slot_bytes
  * @slot_bytes: unit of grant and revoke: a multiple of 4096
  * @identity: IOVA = virtual address; else @iova
- * @iova: fixed start, 2 MiB-aligned relative to @va; 0 to have one chosen
+ * @iova: fixed start, aligned to 4096; 0 to have one chosen
  *
  * Slot i is the memory [va + i * slot_bytes, + slot_bytes); its IOVA is the window's start plus
  * the same offset.

@@ -31,7 +31,8 @@
 		.base = { [IOAS_READ] = VTDSS_R | VTDSS_START,                                     \
 			  [IOAS_WRITE] = VTDSS_W | VTDSS_START,                                    \
 			  [IOAS_RW] = VTDSS_R | VTDSS_W | VTDSS_START },                           \
-		.present = VTDSS_R | VTDSS_W, .oa_shift = 0, .stamp_shift = 3,                     \
+		.claim = VTDSS_CLAIM, .present = VTDSS_R | VTDSS_W, .oa_shift = 0,         \
+		.stamp_shift = 3,                                                          \
 	}
 
 static inline uint64_t fmt_table_entry(uint64_t addr)

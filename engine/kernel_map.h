@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Records of what a KERNEL space maps: shared by kernel_map.c and parent.c, for nobody else. */
+#ifndef ENGINE_KERNEL_MAP_H
+#define ENGINE_KERNEL_MAP_H
+
+#include "objects.h"
+
+/* One mapping. */
+struct kernel_map {
+	struct extent extent; /* IOVAs; first, so that it can be cast */
+	uint64_t va;
+	struct ioas_mem *mem; /* NULL: mapped by the library itself */
+	uint32_t prot;
+	bool busy;		    /* being unmapped */
+	bool uncached;		    /* the cache is not told of it */
+	struct cds_list_head alias; /* in ioas.aliases, or empty */
+	struct kernel_map *next;    /* of one call */
+};
+
+static inline uint64_t kernel_map_bytes(const struct kernel_map *map)
+{
+	return map->extent.last - map->extent.start + 1;
+}
+
+static inline struct kernel_map *kernel_map_of(struct extent *extent)
+{
+	return (struct kernel_map *)extent;
+}
+
+/* Under maps_lock. Nodes of the cache have been reserved. */
+void kernel_map_enter(struct ioas *as, struct kernel_map *map);
+void kernel_map_hide(struct ioas *as, struct kernel_map *map);
+void kernel_map_show(struct ioas *as, struct kernel_map *map);
+
+#endif

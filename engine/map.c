@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The hot calls of map.h: what is common to all kinds, then the kind's own file. */
+#include "objects.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+static int wrong_kind(struct ioas_queue *q, const char *call)
+{
+	return queue_fail(q, -EOPNOTSUPP, "%s is not for address spaces of kind %s (see "
+			  "ioas_kind_ops())", call, ioas_kind_name(q->as->kind));
+}
+
+static int check_flags(struct ioas_queue *q, uint32_t flags)
+{
+	const uint32_t known = IOAS_RW | IOAS_MAP_FIXED | IOAS_MAP_IDENTITY;
+
+	if (flags & ~known)
+		return queue_fail(q, -EINVAL, "flags 0x%x: unknown bits 0x%x", flags,
+				  flags & ~known);
+	if (!(flags & IOAS_RW))
+		return queue_fail(q, -EINVAL, "flags 0x%x: neither IOAS_READ nor IOAS_WRITE",
+				  flags);
+	if ((flags & IOAS_MAP_FIXED) && (flags & IOAS_MAP_IDENTITY))
+		return queue_fail(q, -EINVAL, "flags 0x%x: FIXED and IDENTITY exclude each other",
+				  flags);
+	return 0;
+}
+
+static int bad_seg(struct ioas_queue *q, const struct ioas_seg *seg, unsigned int index,
+		   uint32_t flags)
+{
+	const char *what = "";
+
+	if (!seg->bytes)
+		what = "bytes is zero";
+	else if (seg->bytes & (IOAS_PAGE_SIZE - 1))
+		what = "bytes is not a multiple of 4096";
+	else if ((uintptr_t)seg->va & (IOAS_PAGE_SIZE - 1))
+		what = "va is not aligned to 4096";
+	else if ((uintptr_t)seg->va + seg->bytes - 1 < (uintptr_t)seg->va)
+		what = "va + bytes overflows";
+	else if (seg->iova & (IOAS_PAGE_SIZE - 1))
+		what = "iova is not aligned to 4096";
+	else
+		what = "iova + bytes overflows";
+	(void)flags;
+	return queue_fail(q, -EINVAL,
+			  "[%u]: %s (va %p, bytes %" PRIu64 ", iova 0x%" PRIx64 ")", index, what,
+			  seg->va, seg->bytes, (uint64_t)seg->iova);
+}
+
+static inline bool range_is_bad(uint64_t start, uint64_t bytes)
+{
+	return !bytes || ((start | bytes) & (IOAS_PAGE_SIZE - 1)) || start + bytes - 1 < start;
+}
+
+static int check_segs(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count,
+		      uint32_t flags)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (__builtin_expect(range_is_bad((uintptr_t)segs[i].va, segs[i].bytes) ||
+					     ((flags & IOAS_MAP_FIXED) &&
+					      range_is_bad(segs[i].iova, segs[i].bytes)),
+				     0))
+			return bad_seg(q, &segs[i], i, flags);
+	return 0;
+}
+
+static int map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count,
+		     uint32_t flags)
+{
+	int ret;
+
+	if (!queue_is_mine(q))
+		return queue_not_owner(q);
+	ret = check_flags(q, flags) ?: check_segs(q, segs, count, flags);
+	if (ret)
+		return ret;
+	if (q->as->kind == IOAS_KIND_USER)
+		return user_map_batch(q, segs, count, flags, false);
+	if (q->as->kind == IOAS_KIND_KERNEL)
+		return kernel_map_batch(q, segs, count, flags);
+	return wrong_kind(q, "map");
+}
+
+int ioas_map(struct ioas_queue *q, void *va, size_t bytes, uint32_t flags, ioas_iova_t *iova)
+{
+	struct ioas_seg seg = { .va = va, .bytes = bytes };
+	int ret;
+
+	if (flags & IOAS_MAP_FIXED)
+		seg.iova = *iova;
+	ret = map_batch(q, &seg, 1, flags);
+	if (!ret)
+		*iova = seg.iova;
+	return ret;
+}
+
+int ioas_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count,
+		   uint32_t flags)
+{
+	return map_batch(q, segs, count, flags) ?: (int)count;
+}
+
+int ioas_map_sg(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count, uint32_t flags,
+		ioas_iova_t *iova)
+{
+	uint64_t total = 0;
+	int ret;
+
+	if (!queue_is_mine(q))
+		return queue_not_owner(q);
+	if (q->as->kind != IOAS_KIND_USER)
+		return wrong_kind(q, "map_sg");
+	if (!count)
+		return queue_fail(q, -EINVAL, "count is zero");
+	if (flags & IOAS_MAP_IDENTITY)
+		return queue_fail(q, -EINVAL, "flags 0x%x: IDENTITY of scattered memory", flags);
+	ret = check_flags(q, flags) ?: check_segs(q, segs, count, 0);
+	if (ret)
+		return ret;
+	for (unsigned int i = 0; i < count; i++)
+		if (__builtin_add_overflow(total, segs[i].bytes, &total))
+			return queue_fail(q, -EINVAL, "[%u]: the sum of bytes overflows", i);
+	if (flags & IOAS_MAP_FIXED) {
+		if (range_is_bad(*iova, total))
+			return queue_fail(q, -EINVAL,
+					  "iova 0x%" PRIx64 ", %" PRIu64
+					  " bytes: not aligned to 4096, or overflows",
+					  (uint64_t)*iova, total);
+		segs[0].iova = *iova;
+	}
+	ret = user_map_batch(q, segs, count, flags, true);
+	if (!ret)
+		*iova = segs[0].iova;
+	return ret;
+}
+
+static int unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count)
+{
+	if (!queue_is_mine(q))
+		return queue_not_owner(q);
+	for (unsigned int i = 0; i < count; i++)
+		if (__builtin_expect(range_is_bad(segs[i].iova, segs[i].bytes), 0))
+			return queue_fail(q, -EINVAL,
+					  "[%u]: iova 0x%" PRIx64 ", bytes %" PRIu64
+					  ": zero, not a multiple of 4096, or overflows",
+					  i, (uint64_t)segs[i].iova, segs[i].bytes);
+	if (q->as->kind == IOAS_KIND_USER)
+		return user_unmap_batch(q, segs, count);
+	if (q->as->kind == IOAS_KIND_KERNEL)
+		return kernel_unmap_batch(q, segs, count);
+	return wrong_kind(q, "unmap");
+}
+
+int ioas_unmap(struct ioas_queue *q, ioas_iova_t iova, size_t bytes)
+{
+	struct ioas_seg seg = { .bytes = bytes, .iova = iova };
+
+	return unmap_batch(q, &seg, 1);
+}
+
+int ioas_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count)
+{
+	return unmap_batch(q, segs, count) ?: (int)count;
+}
+
+int ioas_translate(struct ioas_queue *q, const void *va, size_t *bytes, ioas_iova_t *iova)
+{
+	const struct ioas *as = q->as;
+	uint64_t run = *bytes;
+	uint64_t found;
+
+	if (!queue_is_mine(q))
+		return queue_not_owner(q);
+	if (!run)
+		return queue_fail(q, -EINVAL, "bytes is zero");
+	if (__builtin_expect(as->kind == IOAS_KIND_KERNEL, 1)) {
+		found = vamap_find_run(&as->cache, (uintptr_t)va, &run);
+		if (__builtin_expect(found == UINT64_MAX, 0))
+			return queue_fail(q, -ENOENT, "va %p is not mapped", va);
+		*bytes = run;
+		*iova = found;
+		return 0;
+	}
+	if (as->kind != IOAS_KIND_PASSTHROUGH)
+		return wrong_kind(q, "translate");
+	*iova = (uintptr_t)va;
+	return 0;
+}
+
+int ioas_lookup(struct ioas_queue *q, ioas_iova_t iova, void **va, uint32_t *prot)
+{
+	struct ioas *as = q->as;
+	uint64_t oa = iova, address = iova;
+	uint32_t rights = IOAS_RW;
+	int ret = 0;
+
+	if (!queue_is_mine(q))
+		return queue_not_owner(q);
+	switch (as->kind) {
+	case IOAS_KIND_USER:
+		urcu_bp_read_lock();
+		ret = pt_lookup(as->pt, iova, &oa, &rights, NULL);
+		urcu_bp_read_unlock();
+		if (!ret && !kernel_lookup(as->parent, oa, &address, NULL))
+			ret = -ENOENT;
+		break;
+	case IOAS_KIND_KERNEL:
+		ret = kernel_lookup(as, iova, &address, &rights) ? 0 : -ENOENT;
+		break;
+	case IOAS_KIND_PASSTHROUGH:
+		break;
+	default:
+		return wrong_kind(q, "lookup");
+	}
+	if (ret)
+		return queue_fail(q, ret, "iova 0x%" PRIx64 " is not mapped", (uint64_t)iova);
+	*va = (void *)(uintptr_t)address;
+	if (prot)
+		*prot = rights;
+	return 0;
+}

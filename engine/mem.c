@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Memory: arenas of huge pages from memfd (which is hugetlbfs without a mount), and the caller's
+ * own. Pinned and accounted once, by the backend; registered by virtual address.
+ */
+#include "objects.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/memfd.h>
+#include <linux/mempolicy.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MIB2 (UINT64_C(2) << 20)
+#define GIB  (UINT64_C(1) << 30)
+
+#define NODES_MAX 1024
+
+static uint64_t mem_bytes(const struct ioas_mem *mem)
+{
+	return mem->extent.last - mem->extent.start + 1;
+}
+
+/* The registry. */
+
+static int registry_add(struct ioas_mem *mem)
+{
+	struct ioas_ctx *ctx = mem->ctx;
+	struct extent *other;
+
+	pthread_mutex_lock(&ctx->mem_lock);
+	other = extents_overlap(&ctx->mems, mem->extent.start, mem->extent.last);
+	if (!other)
+		extents_insert(&ctx->mems, &mem->extent);
+	pthread_mutex_unlock(&ctx->mem_lock);
+	if (other)
+		return diag_fail(&ctx->diag, -EEXIST,
+				 "memory at 0x%" PRIx64 ", %" PRIu64
+				 " bytes: overlaps what is registered at 0x%" PRIx64,
+				 mem->extent.start, mem_bytes(mem), other->start);
+	return 0;
+}
+
+static void registry_remove(struct ioas_mem *mem)
+{
+	pthread_mutex_lock(&mem->ctx->mem_lock);
+	extents_remove(&mem->ctx->mems, &mem->extent);
+	pthread_mutex_unlock(&mem->ctx->mem_lock);
+}
+
+struct ioas_mem *mem_use(struct ioas_ctx *ctx, uint64_t va, uint64_t bytes)
+{
+	struct ioas_mem *mem;
+
+	pthread_mutex_lock(&ctx->mem_lock);
+	mem = (struct ioas_mem *)extents_find(&ctx->mems, va);
+	if (mem && (mem->internal || mem->dying || mem->extent.last - va < bytes - 1))
+		mem = NULL;
+	if (mem)
+		mem->uses++;
+	pthread_mutex_unlock(&ctx->mem_lock);
+	return mem;
+}
+
+void mem_unuse(struct ioas_mem *mem)
+{
+	pthread_mutex_lock(&mem->ctx->mem_lock);
+	mem->uses--;
+	pthread_mutex_unlock(&mem->ctx->mem_lock);
+}
+
+/* Pin, and enter in the registry. ctx->lock is held. */
+static int mem_add(struct ioas_mem *mem)
+{
+	struct ioas_ctx *ctx = mem->ctx;
+	struct be_mem_attr attr = {
+		.va = (void *)(uintptr_t)mem->extent.start,
+		.bytes = mem_bytes(mem),
+		.page_bytes = mem->page_bytes,
+		.fd = mem->fd,
+	};
+	int ret = registry_add(mem);
+
+	if (ret)
+		return ret;
+	ret = ctx->be->ops->mem_add(ctx->be, &attr, &mem->be_mem);
+	if (ret) {
+		registry_remove(mem);
+		return ret;
+	}
+	atomic_fetch_add_explicit(&ctx->bytes_pinned, attr.bytes, memory_order_relaxed);
+	return 0;
+}
+
+/* ctx->lock is held. */
+static void mem_remove(struct ioas_mem *mem)
+{
+	struct ioas_ctx *ctx = mem->ctx;
+
+	ctx->be->ops->mem_del(mem->be_mem);
+	registry_remove(mem);
+	atomic_fetch_sub_explicit(&ctx->bytes_pinned, mem_bytes(mem), memory_order_relaxed);
+}
+
+static void mem_release(struct ioas_mem *mem)
+{
+	if (mem->owned)
+		munmap((void *)(uintptr_t)mem->extent.start, mem_bytes(mem));
+	if (mem->fd >= 0)
+		close(mem->fd);
+	free(mem);
+}
+
+static struct ioas_mem *mem_new(struct ioas_ctx *ctx)
+{
+	struct ioas_mem *mem = calloc(1, sizeof(*mem));
+
+	if (!mem)
+		return NULL;
+	mem->ctx = ctx;
+	mem->fd = -1;
+	mem->page_bytes = IOAS_PAGE_SIZE;
+	return mem;
+}
+
+/* Allocation. */
+
+/* Address space with @align; the caller maps over it. */
+static void *reserve(uint64_t bytes, uint64_t align)
+{
+	uint8_t *raw = mmap(NULL, bytes + align, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *va;
+
+	if (raw == MAP_FAILED)
+		return NULL;
+	va = (uint8_t *)(((uintptr_t)raw + align - 1) & ~(align - 1));
+	if (va > raw)
+		munmap(raw, va - raw);
+	munmap(va + bytes, raw + align - va);
+	return va;
+}
+
+static int bind_node(void *va, uint64_t bytes, int node)
+{
+	unsigned long mask[NODES_MAX / (8 * sizeof(long))] = { 0 };
+	const unsigned int bits = 8 * sizeof(long);
+
+	if (node < 0)
+		return 0;
+	mask[node / bits] = 1UL << node % bits;
+	return syscall(SYS_mbind, va, bytes, MPOL_BIND, mask, NODES_MAX, 0) ? -errno : 0;
+}
+
+/* Fault it in now, so that a page that is not to be had is an error and not a signal later. */
+static int populate(void *va, uint64_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+	if (!madvise(va, bytes, MADV_POPULATE_WRITE))
+		return 0;
+	return errno == EINVAL ? 0 : -ENOMEM; /* before Linux 5.14: the backend's pin does it */
+#else
+	return 0;
+#endif
+}
+
+/* A file of pages of one size, mapped. Return: 0 or a negative errno, nothing is left behind. */
+static int map_pages(struct ioas_mem *mem, uint64_t bytes, uint64_t page_bytes, int node)
+{
+	const uint64_t align = bytes >= MIB2 && page_bytes < MIB2 ? MIB2 : page_bytes;
+	unsigned int flags = MFD_CLOEXEC;
+	void *va;
+	int fd, ret;
+
+	bytes = (bytes + page_bytes - 1) & ~(page_bytes - 1);
+	if (page_bytes > IOAS_PAGE_SIZE)
+		flags |= MFD_HUGETLB | __builtin_ctzll(page_bytes) << MFD_HUGE_SHIFT;
+	fd = memfd_create("ioas", flags);
+	if (fd < 0)
+		return -errno;
+	va = reserve(bytes, align);
+	ret = !va ? -ENOMEM : ftruncate(fd, bytes) ? -errno : 0;
+	/* Of huge pages, mmap() reserves as many as it needs, or fails. */
+	if (!ret && mmap(va, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+			    MAP_FAILED)
+		ret = -errno;
+	ret = ret ?: bind_node(va, bytes, node) ?: populate(va, bytes);
+	if (ret) {
+		if (va)
+			munmap(va, bytes);
+		close(fd);
+		return ret;
+	}
+	mem->extent.start = (uintptr_t)va;
+	mem->extent.last = (uintptr_t)va + bytes - 1;
+	mem->page_bytes = page_bytes;
+	mem->fd = fd;
+	mem->owned = true;
+	return 0;
+}
+
+static const char *page_name(uint64_t page_bytes)
+{
+	return page_bytes == GIB ? "1 GiB" : page_bytes == MIB2 ? "2 MiB" : "4 KiB";
+}
+
+static void say_how(char *text, size_t text_bytes, uint64_t bytes, uint64_t page_bytes)
+{
+	uint64_t pages = (bytes + page_bytes - 1) / page_bytes;
+
+	if (page_bytes == MIB2)
+		snprintf(text, text_bytes, "sysctl vm.nr_hugepages=N, with N at least %" PRIu64
+			 " more than are in use", pages);
+	else
+		snprintf(text, text_bytes,
+			 "echo N > /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages, with "
+			 "N at least %" PRIu64 " more than are in use", pages);
+}
+
+/* With the page size that was asked for, or the next smaller ones. */
+static int allocate(struct ioas_mem *mem, const struct ioas_mem_opts *opts)
+{
+	static const uint64_t sizes[] = { GIB, MIB2, IOAS_PAGE_SIZE };
+	struct diag *diag = &mem->ctx->diag;
+	/* Nobody asks for 1 GiB pages by leaving it open: their absence is no news. */
+	uint64_t wanted = opts->page_bytes	? opts->page_bytes
+			  : opts->bytes >= MIB2 ? MIB2
+						: IOAS_PAGE_SIZE;
+	char how[128];
+	int ret = -ENOMEM;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		if (sizes[i] > (opts->page_bytes ? opts->page_bytes : opts->bytes))
+			continue;
+		ret = map_pages(mem, opts->bytes, sizes[i], opts->numa_node);
+		if (!ret || opts->strict_page)
+			break;
+	}
+	say_how(how, sizeof(how), opts->bytes, wanted);
+	if (ret)
+		return diag_fail(diag, ret == -EINVAL ? -EINVAL : -ENOMEM,
+				 "no memory: %" PRIu64 " bytes in pages of %s on node %d: %s%s%s",
+				 opts->bytes, page_name(wanted), opts->numa_node, strerror(-ret),
+				 wanted > IOAS_PAGE_SIZE ? ": " : "",
+				 wanted > IOAS_PAGE_SIZE ? how : "");
+	if (mem->page_bytes < wanted)
+		diag_log(diag, IOAS_LOG_WARNING,
+			 "no pages of %s for %" PRIu64 " bytes, these are of %s: %s",
+			 page_name(wanted), opts->bytes, page_name(mem->page_bytes), how);
+	return 0;
+}
+
+static int check_options(struct ioas_ctx *ctx, const struct ioas_mem_opts *opts)
+{
+	struct diag *diag = &ctx->diag;
+
+	if (opts->size != sizeof(*opts))
+		return diag_fail(diag, -EINVAL, "size: %u is not that of struct ioas_mem_opts",
+				 opts->size);
+	if (!opts->bytes || opts->bytes > UINT64_C(1) << (VAMAP_BITS - 1))
+		return diag_fail(diag, -EINVAL, "bytes: %" PRIu64 " is zero or too large",
+				 opts->bytes);
+	if (opts->page_bytes && opts->page_bytes != IOAS_PAGE_SIZE && opts->page_bytes != MIB2 &&
+	    opts->page_bytes != GIB)
+		return diag_fail(diag, -EINVAL,
+				 "page_bytes: %" PRIu64 " is none of 4096, 2 MiB, 1 GiB, 0",
+				 opts->page_bytes);
+	if (opts->numa_node < IOAS_NUMA_ANY || opts->numa_node >= NODES_MAX)
+		return diag_fail(diag, -EINVAL, "numa_node: %d is no node", opts->numa_node);
+	return 0;
+}
+
+/* Pin it, and let children see it that have no parent of their own. Under admin. */
+static int mem_announce(struct ioas_mem *mem)
+{
+	struct ioas_ctx *ctx = mem->ctx;
+	int ret;
+
+	pthread_mutex_lock(&ctx->lock);
+	ret = mem_add(mem);
+	if (!ret && ctx->auto_parent) {
+		ret = parent_map(ctx->auto_parent, mem, IOAS_RW, true, &mem->parent_iova);
+		mem->in_parent = !ret;
+		if (ret)
+			mem_remove(mem);
+	}
+	pthread_mutex_unlock(&ctx->lock);
+	return ret;
+}
+
+int ioas_mem_alloc(struct ioas_ctx *ctx, const struct ioas_mem_opts *opts, struct ioas_mem **out)
+{
+	struct ioas_mem *mem;
+	int ret = check_options(ctx, opts);
+
+	if (ret)
+		return ret;
+	mem = mem_new(ctx);
+	if (!mem)
+		return diag_fail(&ctx->diag, -ENOMEM, "no memory for a record");
+	ret = allocate(mem, opts);
+	if (!ret) {
+		pthread_mutex_lock(&ctx->admin);
+		ret = mem_announce(mem);
+		pthread_mutex_unlock(&ctx->admin);
+	}
+	if (ret) {
+		mem_release(mem);
+		return ret;
+	}
+	*out = mem;
+	return 0;
+}
+
+int ioas_mem_register(struct ioas_ctx *ctx, void *va, size_t bytes, struct ioas_mem **out)
+{
+	uint64_t start = (uintptr_t)va;
+	struct ioas_mem *mem;
+	int ret;
+
+	if (!bytes || ((start | bytes) & (IOAS_PAGE_SIZE - 1)) || start + bytes - 1 < start ||
+	    (start + bytes - 1) >> VAMAP_BITS)
+		return diag_fail(&ctx->diag, -EINVAL,
+				 "va %p, bytes %zu: zero, not a multiple of 4096, or beyond the "
+				 "address space", va, bytes);
+	mem = mem_new(ctx);
+	if (!mem)
+		return diag_fail(&ctx->diag, -ENOMEM, "no memory for a record");
+	mem->extent.start = start;
+	mem->extent.last = start + bytes - 1;
+	pthread_mutex_lock(&ctx->admin);
+	ret = mem_announce(mem);
+	pthread_mutex_unlock(&ctx->admin);
+	if (ret) {
+		mem_release(mem);
+		return ret;
+	}
+	*out = mem;
+	return 0;
+}
+
+int mem_alloc_internal(struct ioas_ctx *ctx, uint64_t bytes, struct ioas_mem **out)
+{
+	struct ioas_mem *mem = mem_new(ctx);
+	int ret;
+
+	if (!mem)
+		return -ENOMEM;
+	mem->internal = true;
+	ret = map_pages(mem, bytes, IOAS_PAGE_SIZE, IOAS_NUMA_ANY) ?: mem_add(mem);
+	if (ret) {
+		mem_release(mem);
+		return ret;
+	}
+	*out = mem;
+	return 0;
+}
+
+void mem_free_internal(struct ioas_mem *mem)
+{
+	mem_remove(mem);
+	mem_release(mem);
+}
+
+/* Freeing. */
+
+/* Where is it mapped by the user's own calls? Under admin. */
+static void say_where(struct ioas_mem *mem)
+{
+	struct ioas_ctx *ctx = mem->ctx;
+	uint64_t iova = 0;
+	struct ioas *as;
+
+	pthread_mutex_lock(&ctx->lock);
+	cds_list_for_each_entry(as, &ctx->spaces, entry)
+		if (as->kind == IOAS_KIND_KERNEL &&
+		    kernel_find_va(as, mem->extent.start, mem_bytes(mem), &iova))
+			break;
+	pthread_mutex_unlock(&ctx->lock);
+	if (&as->entry != &ctx->spaces)
+		diag_fail(&ctx->diag, -EBUSY, "memory at 0x%" PRIx64 " is mapped at IOVA 0x%" PRIx64,
+			  mem->extent.start, iova);
+	else
+		diag_fail(&ctx->diag, -EBUSY, "memory at 0x%" PRIx64 " is under a window",
+			  mem->extent.start);
+}
+
+static bool set_dying(struct ioas_mem *mem, bool dying)
+{
+	bool idle;
+
+	pthread_mutex_lock(&mem->ctx->mem_lock);
+	idle = !mem->uses;
+	mem->dying = dying && idle;
+	pthread_mutex_unlock(&mem->ctx->mem_lock);
+	return idle;
+}
+
+/* Take it from under the children. Under admin. Return: 0, -EBUSY, or an invalidation's error. */
+static int leave_parent(struct ioas_mem *mem)
+{
+	struct ioas_ctx *ctx = mem->ctx;
+	uint64_t iova;
+	int ret = 0;
+
+	parent_hide(ctx->auto_parent, mem->parent_iova);
+	urcu_bp_synchronize_rcu();
+	/* Who found it before has mapped it by now; nobody can from now on. */
+	if (parent_in_use(ctx->auto_parent, mem->parent_iova, mem_bytes(mem), &iova))
+		ret = diag_fail(&ctx->diag, -EBUSY,
+				"memory at 0x%" PRIx64 " is mapped at IOVA 0x%" PRIx64,
+				mem->extent.start, iova);
+	/* And what was mapped before must be out of every cache (I1). */
+	ret = ret ?: parent_settle(ctx->auto_parent);
+	if (ret)
+		parent_show(ctx->auto_parent, mem->parent_iova);
+	else
+		parent_unmap(ctx->auto_parent, mem, mem->parent_iova);
+	return ret;
+}
+
+int ioas_mem_free(struct ioas_mem *mem)
+{
+	struct ioas_ctx *ctx = mem->ctx;
+	int ret = 0;
+
+	pthread_mutex_lock(&ctx->admin);
+	if (!set_dying(mem, true)) {
+		say_where(mem);
+		ret = -EBUSY;
+	}
+	if (!ret && mem->in_parent)
+		ret = leave_parent(mem);
+	if (ret) {
+		set_dying(mem, false);
+	} else {
+		pthread_mutex_lock(&ctx->lock);
+		mem_remove(mem);
+		pthread_mutex_unlock(&ctx->lock);
+	}
+	pthread_mutex_unlock(&ctx->admin);
+	if (!ret)
+		mem_release(mem);
+	return ret;
+}
+
+/* Reading. */
+
+void *ioas_mem_va(const struct ioas_mem *mem)
+{
+	return (void *)(uintptr_t)mem->extent.start;
+}
+
+size_t ioas_mem_bytes(const struct ioas_mem *mem)
+{
+	return mem_bytes(mem);
+}
+
+/* Page size behind the caller's own memory, from the kernel's list of mappings. */
+static size_t page_bytes_of(uint64_t va)
+{
+	FILE *file = fopen("/proc/self/smaps", "re");
+	size_t page_bytes = IOAS_PAGE_SIZE;
+	bool inside = false;
+	char *line = NULL;
+	size_t room = 0;
+
+	while (file && getline(&line, &room, file) > 0) {
+		uint64_t start, end, kib;
+
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &start, &end) == 2)
+			inside = start <= va && va < end;
+		else if (inside && sscanf(line, "KernelPageSize: %" SCNu64 " kB", &kib) == 1)
+			page_bytes = kib << 10;
+	}
+	free(line);
+	if (file)
+		fclose(file);
+	return page_bytes;
+}
+
+size_t ioas_mem_page_bytes(const struct ioas_mem *mem)
+{
+	return mem->owned ? mem->page_bytes : page_bytes_of(mem->extent.start);
+}
+
+int ioas_mem_fd(const struct ioas_mem *mem)
+{
+	return mem->fd;
+}

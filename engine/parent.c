@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the library itself maps in a KERNEL space: registered memory under children that have no
+ * parent of their own, and page tables. IOVA = virtual address where that is free, so that
+ * addresses in a table can be read by a person; else wherever there is room.
+ */
+#include "kernel_map.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int choose_iova(struct iova *iova, uint64_t va, uint64_t bytes, uint64_t *start)
+{
+	*start = va;
+	if (!iova_check(iova, va, bytes) && !iova_claim(iova, va, bytes))
+		return 0;
+	return iova_take_long(iova, bytes, start);
+}
+
+int parent_map(struct ioas *parent, const struct ioas_mem *mem, uint32_t prot, bool cached,
+	       uint64_t *iova)
+{
+	const uint64_t va = mem->extent.start;
+	const uint64_t bytes = mem->extent.last - va + 1;
+	struct diag *diag = &parent->ctx->diag;
+	struct kernel_map *map = calloc(1, sizeof(*map));
+	unsigned int done, crossings = 0;
+	struct be_map call;
+	int ret;
+
+	if (!map)
+		return diag_fail(diag, -ENOMEM, "no memory for a mapping");
+	pthread_mutex_lock(&parent->maps_lock);
+	ret = cached ? vamap_reserve(&parent->cache, va, bytes) : 0;
+	pthread_mutex_unlock(&parent->maps_lock);
+	if (!ret)
+		ret = choose_iova(&parent->iova, va, bytes, iova);
+	if (ret) {
+		free(map);
+		return diag_fail(diag, ret, "parent: no room for %" PRIu64 " bytes: %s", bytes,
+				 strerror(-ret));
+	}
+	call = (struct be_map){ .iova = *iova, .bytes = bytes, .va = (void *)(uintptr_t)va,
+				.prot = prot };
+	ret = parent->ctx->be->ops->map(parent->be_space, &call, 1, &done, &crossings);
+	if (ret) {
+		iova_unclaim(&parent->iova, *iova, bytes);
+		free(map);
+		return ret;
+	}
+	map->extent.start = *iova;
+	map->extent.last = *iova + bytes - 1;
+	map->va = va;
+	map->prot = prot;
+	map->uncached = !cached;
+	pthread_mutex_lock(&parent->maps_lock);
+	kernel_map_enter(parent, map);
+	pthread_mutex_unlock(&parent->maps_lock);
+	return 0;
+}
+
+void parent_unmap(struct ioas *parent, const struct ioas_mem *mem, uint64_t iova)
+{
+	const uint64_t bytes = mem->extent.last - mem->extent.start + 1;
+	struct be_unmap call = { .iova = iova, .bytes = bytes };
+	unsigned int done, crossings = 0;
+	struct kernel_map *map;
+
+	pthread_mutex_lock(&parent->maps_lock);
+	map = kernel_map_of(extents_find(&parent->maps, iova));
+	kernel_map_hide(parent, map);
+	pthread_mutex_unlock(&parent->maps_lock);
+	parent->ctx->be->ops->unmap(parent->be_space, &call, 1, &done, &crossings);
+	pthread_mutex_lock(&parent->maps_lock);
+	extents_remove(&parent->maps, &map->extent);
+	pthread_mutex_unlock(&parent->maps_lock);
+	free(map);
+	/* One that is still mapped after all keeps its IOVA. */
+	if (done)
+		iova_unclaim(&parent->iova, iova, bytes);
+}
+
+void parent_hide(struct ioas *parent, uint64_t iova)
+{
+	pthread_mutex_lock(&parent->maps_lock);
+	kernel_map_hide(parent, kernel_map_of(extents_find(&parent->maps, iova)));
+	pthread_mutex_unlock(&parent->maps_lock);
+}
+
+void parent_show(struct ioas *parent, uint64_t iova)
+{
+	pthread_mutex_lock(&parent->maps_lock);
+	kernel_map_show(parent, kernel_map_of(extents_find(&parent->maps, iova)));
+	pthread_mutex_unlock(&parent->maps_lock);
+}
+
+struct search {
+	uint64_t first;
+	uint64_t last;
+	uint64_t iova;
+	bool found;
+};
+
+static bool points_into(void *arg, uint64_t iova, uint64_t oa, uint64_t leaf_bytes)
+{
+	struct search *search = arg;
+
+	if (oa > search->last || oa + leaf_bytes - 1 < search->first)
+		return true;
+	search->iova = iova;
+	search->found = true;
+	return false;
+}
+
+bool parent_in_use(struct ioas *parent, uint64_t oa, uint64_t bytes, uint64_t *iova)
+{
+	struct search search = { .first = oa, .last = oa + bytes - 1 };
+	struct ioas_ctx *ctx = parent->ctx;
+	struct ioas *as;
+
+	pthread_mutex_lock(&ctx->lock);
+	cds_list_for_each_entry(as, &ctx->spaces, entry) {
+		if (as->parent != parent || search.found)
+			continue;
+		urcu_bp_read_lock();
+		pt_each(as->pt, 0, UINT64_MAX, points_into, &search);
+		urcu_bp_read_unlock();
+	}
+	pthread_mutex_unlock(&ctx->lock);
+	*iova = search.iova;
+	return search.found;
+}
+
+int parent_settle(struct ioas *parent)
+{
+	struct ioas_ctx *ctx = parent->ctx;
+	struct ioas *as;
+	int ret = 0;
+
+	pthread_mutex_lock(&ctx->lock);
+	cds_list_for_each_entry(as, &ctx->spaces, entry)
+		if (as->parent == parent && !ret)
+			ret = inval_commit_all(&as->inval);
+	pthread_mutex_unlock(&ctx->lock);
+	return ret;
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Address spaces: creation, destruction, and the parent that is made when none is given. */
+#include "objects.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOWEST_IOVA   (UINT64_C(1) << 20) /* below it nothing is chosen: 0 is never handed out */
+#define BATCH_DEFAULT 256
+#define BATCH_MAX     4096
+#define NS_DEFAULT    UINT64_C(10000000)
+#define NS_MIN	      UINT64_C(100000)
+
+/* Checks. */
+
+static int bad(struct ioas_ctx *ctx, const char *what)
+{
+	return diag_fail(&ctx->diag, -EINVAL, "address space: %s", what);
+}
+
+static enum ioas_format first_format(const struct ioas_ctx *ctx)
+{
+	return ctx->caps.user_formats ? __builtin_ctz(ctx->caps.user_formats) : IOAS_FORMAT_NONE;
+}
+
+static int check_parent(struct ioas_ctx *ctx, const struct ioas_opts *opts)
+{
+	if (!opts->parent)
+		return 0;
+	if (opts->kind != IOAS_KIND_USER)
+		return bad(ctx, "parent: only USER spaces have one");
+	if (opts->parent->ctx != ctx)
+		return diag_fail(&ctx->diag, -EXDEV, "address space: parent: of another context");
+	if (!(ioas_kind_ops(opts->parent->kind) & IOAS_OP_PARENT))
+		return bad(ctx, "parent: not a KERNEL space");
+	return 0;
+}
+
+static int check_ranges(struct ioas_ctx *ctx, const struct ioas_opts *opts)
+{
+	const struct ioas_range *aperture = &opts->aperture;
+
+	if (aperture->start > aperture->last)
+		return bad(ctx, "aperture: start is above last");
+	if (aperture->last &&
+	    ((aperture->start & (IOAS_PAGE_SIZE - 1)) ||
+	     ((aperture->last + 1) & (IOAS_PAGE_SIZE - 1))))
+		return bad(ctx, "aperture: not whole pages of 4096 bytes");
+	if (opts->reserved_count && !opts->reserved)
+		return bad(ctx, "reserved: NULL, with reserved_count not 0");
+	for (uint32_t i = 0; i < opts->reserved_count; i++)
+		if (opts->reserved[i].start > opts->reserved[i].last)
+			return bad(ctx, "reserved: start is above last");
+	return 0;
+}
+
+static int check_mode(struct ioas_ctx *ctx, const struct ioas_opts *opts)
+{
+	if (opts->mode != IOAS_STRICT && opts->mode != IOAS_BATCHED)
+		return bad(ctx, "mode: neither STRICT nor BATCHED");
+	if (opts->mode == IOAS_BATCHED && opts->kind != IOAS_KIND_USER)
+		return bad(ctx, "mode: BATCHED is for USER spaces; the kernel invalidates others "
+				"before their unmap returns");
+	if (opts->batch_max > BATCH_MAX)
+		return bad(ctx, "batch_max: more than 4096");
+	if (opts->batch_ns && opts->batch_ns < NS_MIN)
+		return bad(ctx, "batch_ns: less than 100000");
+	return 0;
+}
+
+static int check_kind(struct ioas_ctx *ctx, const struct ioas_opts *opts)
+{
+	if (!ioas_kind_ops(opts->kind))
+		return bad(ctx, "kind: there is no such kind");
+	if (!(ctx->caps.kinds & 1U << opts->kind))
+		return diag_fail(&ctx->diag, -EOPNOTSUPP,
+				 "address space: kind: backend %s has no %s spaces",
+				 ctx->be->ops->name, ioas_kind_name(opts->kind));
+	if (opts->format >= IOAS_FORMAT_COUNT)
+		return bad(ctx, "format: there is no such format");
+	if (opts->format && opts->kind != IOAS_KIND_USER)
+		return diag_fail(&ctx->diag, -EOPNOTSUPP,
+				 "address space: format: the backend chooses that of %s spaces",
+				 ioas_kind_name(opts->kind));
+	if (opts->format && !(ctx->caps.user_formats & 1U << opts->format))
+		return diag_fail(&ctx->diag, -EOPNOTSUPP,
+				 "address space: format: backend %s has no %s tables",
+				 ctx->be->ops->name, ioas_format_name(opts->format));
+	return 0;
+}
+
+/* What may be used at most, and what is used of it. */
+static int choose_aperture(struct ioas *as, const struct ioas_opts *opts,
+			   struct ioas_range *aperture)
+{
+	struct ioas_ctx *ctx = as->ctx;
+	struct ioas_range most = ctx->caps.iova;
+
+	if (as->kind == IOAS_KIND_USER)
+		most = (struct ioas_range){ 0, (UINT64_C(1) << pt_address_bits(as->pt)) - 1 };
+	*aperture = opts->aperture;
+	if (!aperture->start && !aperture->last) {
+		*aperture = most;
+		if (aperture->start < LOWEST_IOVA)
+			aperture->start = LOWEST_IOVA;
+	}
+	if (aperture->start < most.start || aperture->last > most.last)
+		return diag_fail(&ctx->diag, -EINVAL,
+				 "address space: aperture: 0x%" PRIx64 "-0x%" PRIx64
+				 " is outside of 0x%" PRIx64 "-0x%" PRIx64,
+				 aperture->start, aperture->last, most.start, most.last);
+	return 0;
+}
+
+/* Parts. */
+
+static int backend_space(struct ioas *as, const struct be_space_attr *attr)
+{
+	struct ioas_ctx *ctx = as->ctx;
+	int ret;
+
+	pthread_mutex_lock(&ctx->lock);
+	ret = ctx->be->ops->space_create(ctx->be, attr, &as->be_space);
+	if (!ret)
+		cds_list_add_tail(&as->entry, &ctx->spaces);
+	pthread_mutex_unlock(&ctx->lock);
+	return ret;
+}
+
+static int make_kernel(struct ioas *as)
+{
+	struct be_space_attr attr = { .kind = IOAS_KIND_KERNEL };
+	int ret;
+
+	pthread_mutex_init(&as->maps_lock, NULL);
+	as->maps = (struct extents)EXTENTS_INIT;
+	CDS_INIT_LIST_HEAD(&as->aliases);
+	ret = vamap_init(&as->cache);
+	if (ret)
+		return diag_fail(&as->ctx->diag, ret, "no memory for the mapping cache");
+	return backend_space(as, &attr);
+}
+
+static int make_user(struct ioas *as, const struct ioas_opts *opts)
+{
+	struct ioas_ctx *ctx = as->ctx;
+	struct be_space_attr attr = { .kind = IOAS_KIND_USER, .format = as->format };
+	int ret = 0;
+
+	as->parent = opts->parent;
+	if (!as->parent)
+		ret = auto_parent_get(ctx, &as->parent);
+	if (ret)
+		return ret;
+	atomic_fetch_add(&as->parent->children, 1);
+	tables_init(&as->tables, as->parent);
+	ret = pt_create(as->format, &as->tables.mem, &as->pt);
+	if (ret)
+		return diag_fail(&ctx->diag, ret, "no memory for page tables (RLIMIT_MEMLOCK?)");
+	as->batch_max = opts->batch_max ? opts->batch_max : BATCH_DEFAULT;
+	as->batch_ns = opts->batch_ns ? opts->batch_ns : NS_DEFAULT;
+	ret = inval_init(&as->inval, &ctx->caps, as->batch_max);
+	if (ret)
+		return diag_fail(&ctx->diag, ret, "no memory for pending invalidations");
+	attr.root = pt_root(as->pt);
+	attr.parent = as->parent->be_space;
+	ret = backend_space(as, &attr);
+	as->inval.space = as->be_space;
+	return ret;
+}
+
+/* Of a space that is, or is not quite, made. Under admin. */
+static void unmake(struct ioas *as)
+{
+	struct ioas_ctx *ctx = as->ctx;
+
+	if (as->in_service)
+		service_remove(as);
+	if (as->kind == IOAS_KIND_KERNEL && as->be_space)
+		kernel_unmap_all(as);
+	pthread_mutex_lock(&ctx->lock);
+	if (as->be_space) {
+		cds_list_del(&as->entry);
+		ctx->be->ops->space_destroy(as->be_space);
+	}
+	if (as->inval.batch) {
+		const struct inval_counters *counters = &as->inval.counters;
+
+		ctx->gone_inval.crossings += atomic_load(&counters->crossings);
+		ctx->gone_inval.issued += atomic_load(&counters->issued);
+		ctx->gone_inval.merged += atomic_load(&counters->merged);
+		ctx->gone_inval.flushes += atomic_load(&counters->flushes);
+		ctx->gone_inval.commits += atomic_load(&counters->commits);
+		inval_destroy(&as->inval);
+	}
+	if (as->pt)
+		pt_destroy(as->pt);
+	if (as->parent) {
+		tables_destroy(&as->tables);
+		atomic_fetch_sub(&as->parent->children, 1);
+	}
+	pthread_mutex_unlock(&ctx->lock);
+	if (as->kind == IOAS_KIND_KERNEL) {
+		vamap_destroy(&as->cache);
+		pthread_mutex_destroy(&as->maps_lock);
+	}
+	if (as->has_iova)
+		iova_destroy(&as->iova);
+	free(as);
+}
+
+/* Under admin. */
+static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas **out)
+{
+	const struct be_space_attr passthrough = { .kind = IOAS_KIND_PASSTHROUGH };
+	struct ioas *as = calloc(1, sizeof(*as));
+	struct ioas_range aperture;
+	int ret;
+
+	if (!as)
+		return diag_fail(&ctx->diag, -ENOMEM, "no memory for an address space");
+	as->ctx = ctx;
+	as->kind = opts->kind;
+	as->mode = opts->mode;
+	as->format = opts->kind != IOAS_KIND_USER ? IOAS_FORMAT_NONE
+		     : opts->format		  ? opts->format
+						  : first_format(ctx);
+	CDS_INIT_LIST_HEAD(&as->queues);
+	ret = as->kind == IOAS_KIND_USER     ? make_user(as, opts)
+	      : as->kind == IOAS_KIND_KERNEL ? make_kernel(as)
+					     : backend_space(as, &passthrough);
+	if (!ret && as->kind != IOAS_KIND_PASSTHROUGH) {
+		ret = choose_aperture(as, opts, &aperture);
+		if (!ret) {
+			ret = iova_init(&as->iova, aperture, opts->reserved,
+					opts->reserved_count);
+			as->has_iova = !ret;
+			if (ret)
+				diag_fail(&ctx->diag, ret, "no memory for the IOVA allocator");
+		}
+	}
+	if (!ret && as->mode == IOAS_BATCHED) {
+		ret = service_add(as);
+		as->in_service = !ret;
+	}
+	if (ret) {
+		unmake(as);
+		return ret;
+	}
+	*out = as;
+	return 0;
+}
+
+/* The parent of those without one. */
+
+int auto_parent_get(struct ioas_ctx *ctx, struct ioas **parent)
+{
+	const struct ioas_opts opts = { .size = sizeof(opts), .kind = IOAS_KIND_KERNEL };
+	struct extent *at;
+	int ret;
+
+	*parent = ctx->auto_parent;
+	if (*parent)
+		return 0;
+	ret = make(ctx, &opts, parent);
+	if (ret)
+		return ret;
+	(*parent)->internal = true;
+	/* The registry changes under admin only. */
+	for (at = extents_from(&ctx->mems, 0); at && !ret;
+	     at = extents_from(&ctx->mems, at->last + 1)) {
+		struct ioas_mem *mem = (struct ioas_mem *)at;
+
+		if (mem->internal)
+			continue;
+		ret = parent_map(*parent, mem, IOAS_RW, true, &mem->parent_iova);
+		mem->in_parent = !ret;
+	}
+	ctx->auto_parent = *parent;
+	if (ret)
+		auto_parent_free(ctx);
+	return ret;
+}
+
+void auto_parent_free(struct ioas_ctx *ctx)
+{
+	if (!ctx->auto_parent)
+		return;
+	for (struct extent *at = extents_from(&ctx->mems, 0); at;
+	     at = extents_from(&ctx->mems, at->last + 1))
+		((struct ioas_mem *)at)->in_parent = false;
+	unmake(ctx->auto_parent);
+	ctx->auto_parent = NULL;
+}
+
+/* Public. */
+
+int ioas_create(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas **out)
+{
+	int ret;
+
+	if (opts->size != sizeof(*opts))
+		return bad(ctx, "size: not that of struct ioas_opts");
+	ret = check_kind(ctx, opts);
+	ret = ret ?: check_mode(ctx, opts);
+	ret = ret ?: check_parent(ctx, opts);
+	ret = ret ?: check_ranges(ctx, opts);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&ctx->admin);
+	ret = make(ctx, opts, out);
+	if (!ret)
+		ctx->space_count++;
+	pthread_mutex_unlock(&ctx->admin);
+	return ret;
+}
+
+int ioas_destroy(struct ioas *as)
+{
+	struct ioas_ctx *ctx = as->ctx;
+	unsigned int children = atomic_load(&as->children);
+	int ret = 0;
+
+	pthread_mutex_lock(&ctx->admin);
+	if (as->devices || as->queue_count || as->windows || children)
+		ret = diag_fail(&ctx->diag, -EBUSY,
+				"address space: %u devices, %u queues, %u windows, %u children on it",
+				as->devices, as->queue_count, as->windows, children);
+	else
+		unmake(as);
+	if (!ret)
+		ctx->space_count--;
+	pthread_mutex_unlock(&ctx->admin);
+	return ret;
+}
+
+enum ioas_kind ioas_get_kind(const struct ioas *as)
+{
+	return as->kind;
+}
+
+enum ioas_mode ioas_get_mode(const struct ioas *as)
+{
+	return as->mode;
+}
+
+enum ioas_format ioas_get_format(const struct ioas *as)
+{
+	return as->format;
+}
+
+struct ioas *ioas_get_parent(const struct ioas *as)
+{
+	return as->parent && !as->parent->internal ? as->parent : NULL;
+}
+
+struct ioas_range ioas_get_aperture(const struct ioas *as)
+{
+	return as->iova.aperture;
+}
