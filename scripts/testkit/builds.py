@@ -50,8 +50,10 @@ def tests(folder):
         suites = [name.split(":")[-1] for name in test["suite"]]
         suite = next((name for name in suites if name.startswith("host-")), None)
         if suite:
-            found.append(MesonTest(suite, test["name"], test["cmd"], test["env"], test["workdir"],
-                                   test["timeout"], test["is_parallel"], test["protocol"] == "tap"))
+            # Arguments that are built files are named as seen from the build folder.
+            found.append(MesonTest(suite, test["name"], test["cmd"], test["env"],
+                                   test["workdir"] or path(folder), test["timeout"],
+                                   test["is_parallel"], test["protocol"] == "tap"))
     return found
 
 

@@ -1,12 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What ./test prints, and the sum that it ends with."""
 
+import re
 import threading
 import time
 
 from .counts import Counts
 
 SHOWN_LINES = 60  # of the output of a program that failed
+SHOWN_CHARACTERS = 400  # of one such line
+
+
+def telling(output):
+    """What of an output to show: its failed tests with what follows each, or else its end."""
+    kept, on = [], False
+    for line in output.splitlines():
+        if re.match(r"(not )?ok\b|1\.\.\d|\w+: (ok|FAILED)\b", line):
+            on = bool(re.match(r"not ok\b(?!.*# SKIP)|\w+: FAILED\b", line))
+        if on:
+            kept.append(line)
+    lines = kept or output.splitlines()
+    if len(lines) > SHOWN_LINES:
+        lines = [f"... {len(lines) - SHOWN_LINES} lines before"] + lines[-SHOWN_LINES:]
+    return lines
 
 
 class Report:
@@ -36,13 +52,10 @@ class Report:
             self.failure(f"{suite}/{name}", outcome.output, outcome.trouble())
 
     def failure(self, what, output, trouble):
-        lines = output.splitlines()
         with self.lock:
             print(f"---- {what} failed" + (f": {trouble}" if trouble else ""))
-            if len(lines) > SHOWN_LINES:
-                print(f"     ... {len(lines) - SHOWN_LINES} lines before")
-            for line in lines[-SHOWN_LINES:]:
-                print(f"     {line}")
+            for line in telling(output):
+                print(f"     {line[:SHOWN_CHARACTERS]}")
             print("----", flush=True)
 
     def finish(self):
