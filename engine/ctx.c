@@ -220,15 +220,6 @@ static void add_counters(uint64_t *sum, const struct counters *counters)
 		sum[i] += atomic_load_explicit(&counters->value[i], memory_order_relaxed);
 }
 
-static void add_inval(struct inval_totals *sum, const struct inval_counters *counters)
-{
-	sum->crossings += atomic_load_explicit(&counters->crossings, memory_order_relaxed);
-	sum->issued += atomic_load_explicit(&counters->issued, memory_order_relaxed);
-	sum->merged += atomic_load_explicit(&counters->merged, memory_order_relaxed);
-	sum->flushes += atomic_load_explicit(&counters->flushes, memory_order_relaxed);
-	sum->commits += atomic_load_explicit(&counters->commits, memory_order_relaxed);
-}
-
 int ioas_ctx_stats(struct ioas_ctx *ctx, struct ioas_stats *stats)
 {
 	uint64_t sum[COUNTERS] = { 0 };
@@ -247,7 +238,7 @@ int ioas_ctx_stats(struct ioas_ctx *ctx, struct ioas_stats *stats)
 			add_counters(sum, &q->counters);
 		if (as->kind != IOAS_KIND_USER)
 			continue;
-		add_inval(&inval, &as->inval.counters);
+		inval_count(&as->inval, &inval);
 		table_bytes += pt_table_bytes(as->pt);
 	}
 	pthread_mutex_unlock(&ctx->lock);

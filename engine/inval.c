@@ -11,8 +11,8 @@
 #define ACQUIRE memory_order_acquire
 #define RELEASE memory_order_release
 
-/* Times to look whether another's commit has done the work, before the lock is waited for. */
-#define SPINS 400
+/* Times to look before a waiting thread lets others have its processor. */
+#define SPINS 1000
 
 int inval_init(struct inval *inval, const struct be_caps *caps, uint32_t ranges)
 {
@@ -24,9 +24,17 @@ int inval_init(struct inval *inval, const struct be_caps *caps, uint32_t ranges)
 	inval->ring_entries = entries;
 	inval->flush_ranges = caps->inval_flush_ranges ? caps->inval_flush_ranges : 1;
 	inval->call_ranges = caps->inval_call_ranges ? caps->inval_call_ranges : 1;
-	inval->batch = calloc(inval->flush_ranges, sizeof(inval->batch[0]));
 	pthread_mutex_init(&inval->lock, NULL);
-	return inval->batch ? 0 : -ENOMEM;
+	for (unsigned int i = 0; i < INVAL_LANES; i++) {
+		struct inval_lane *lane = &inval->lanes[i];
+
+		lane->ranges = calloc(inval->flush_ranges, sizeof(lane->ranges[0]));
+		if (!lane->ranges) {
+			inval_destroy(inval);
+			return -ENOMEM;
+		}
+	}
+	return 0;
 }
 
 void inval_destroy(struct inval *inval)
@@ -39,7 +47,8 @@ void inval_destroy(struct inval *inval)
 		free(source->ring);
 		free(source);
 	}
-	free(inval->batch);
+	for (unsigned int i = 0; i < INVAL_LANES; i++)
+		free(inval->lanes[i].ranges);
 	pthread_mutex_destroy(&inval->lock);
 }
 
@@ -103,7 +112,8 @@ void inval_add_slow(struct inval_source *source, uint64_t iova, uint64_t bytes)
 	atomic_store_explicit(&source->skipped, source->next, RELAXED); /* published with tail */
 }
 
-/* The ranges of one commit, merged as they come. */
+/* The ranges of one commit. */
+
 struct batch {
 	struct be_inval *ranges;
 	uint32_t max;
@@ -112,6 +122,7 @@ struct batch {
 	bool everything;
 };
 
+/* Merges with the last one; merge() does the rest. */
 static void batch_add(struct batch *batch, const struct inval_range *range)
 {
 	struct be_inval *last = batch->count ? &batch->ranges[batch->count - 1] : NULL;
@@ -131,23 +142,6 @@ static void batch_add(struct batch *batch, const struct inval_range *range)
 			.bytes = range->bytes,
 			.leaf = true,
 		};
-	}
-}
-
-static void collect(struct inval *inval, struct batch *batch)
-{
-	uint32_t count = atomic_load_explicit(&inval->source_count, ACQUIRE);
-
-	for (uint32_t i = 0; i < count; i++) {
-		struct inval_source *source = atomic_load_explicit(&inval->sources[i], ACQUIRE);
-		uint64_t head = atomic_load_explicit(&source->head, RELAXED);
-
-		source->taken_published = atomic_load_explicit(&source->published, ACQUIRE);
-		source->taken_tail = atomic_load_explicit(&source->tail, ACQUIRE);
-		if (atomic_load_explicit(&source->skipped, RELAXED) > head)
-			batch->everything = true;
-		for (; head != source->taken_tail && !batch->everything; head++)
-			batch_add(batch, &source->ring[head & source->mask]);
 	}
 }
 
@@ -178,7 +172,13 @@ static void merge(struct batch *batch)
 	batch->count = kept + 1;
 }
 
-static int send(struct inval *inval, const struct batch *batch)
+/* One writer at a time: the thread that has the lane. */
+static inline void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, RELAXED) + n, RELAXED);
+}
+
+static int send(struct inval *inval, struct inval_lane *lane, const struct batch *batch)
 {
 	const struct be_ops *ops = inval->space->be->ops;
 	unsigned int crossings = 0;
@@ -186,7 +186,7 @@ static int send(struct inval *inval, const struct batch *batch)
 
 	if (batch->everything) {
 		ret = ops->invalidate(inval->space, NULL, 0, &crossings);
-		atomic_fetch_add_explicit(&inval->counters.flushes, 1, RELAXED);
+		count(&lane->counters.flushes, 1);
 	}
 	for (uint32_t at = 0; !batch->everything && !ret && at < batch->count;) {
 		uint32_t some = batch->count - at;
@@ -196,40 +196,100 @@ static int send(struct inval *inval, const struct batch *batch)
 		ret = ops->invalidate(inval->space, batch->ranges + at, some, &crossings);
 		at += some;
 	}
-	atomic_fetch_add_explicit(&inval->counters.crossings, crossings, RELAXED);
-	return ret;
-}
-
-/* The lock is held. */
-static int commit_locked(struct inval *inval)
-{
-	struct batch batch = { .ranges = inval->batch, .max = inval->flush_ranges };
-	uint32_t count;
-	int ret;
-
-	collect(inval, &batch);
-	if (!batch.everything && batch.count > 8)
-		merge(&batch);
-	ret = batch.everything || batch.count ? send(inval, &batch) : 0;
+	count(&lane->counters.crossings, crossings);
 	if (ret)
 		return ret;
-	atomic_fetch_add_explicit(&inval->counters.commits, 1, RELAXED);
-	if (!batch.everything) {
-		atomic_fetch_add_explicit(&inval->counters.merged, batch.merged, RELAXED);
-		atomic_fetch_add_explicit(&inval->counters.issued, batch.count, RELAXED);
-	}
-	count = atomic_load_explicit(&inval->source_count, RELAXED);
-	for (uint32_t i = 0; i < count; i++) {
-		struct inval_source *source = atomic_load_explicit(&inval->sources[i], RELAXED);
-
-		atomic_store_explicit(&source->head, source->taken_tail, RELEASE);
-		atomic_store_explicit(&source->completed, source->taken_published, RELEASE);
+	count(&lane->counters.commits, 1);
+	if (!batch->everything) {
+		count(&lane->counters.merged, batch->merged);
+		count(&lane->counters.issued, batch->count);
 	}
 	return 0;
 }
 
-static inline void pause_cpu(void)
+/* Lanes. */
+
+static struct inval_lane *lane_try(struct inval *inval, uint32_t hint)
 {
+	for (unsigned int i = 0; i < INVAL_LANES; i++) {
+		struct inval_lane *lane = &inval->lanes[(hint + i) % INVAL_LANES];
+
+		if (!atomic_load_explicit(&lane->busy, RELAXED) &&
+		    !atomic_exchange_explicit(&lane->busy, true, ACQUIRE)) {
+			lane->source_count = 0;
+			return lane;
+		}
+	}
+	return NULL;
+}
+
+static void lane_leave(struct inval_lane *lane)
+{
+	atomic_store_explicit(&lane->busy, false, RELEASE);
+}
+
+/* Take what @source has published, unless it is in another commit or has nothing. */
+static void take(struct inval_lane *lane, struct inval_source *source, struct batch *batch)
+{
+	uint64_t head;
+
+	if (atomic_load_explicit(&source->taken, RELAXED) ||
+	    atomic_exchange_explicit(&source->taken, true, ACQUIRE))
+		return;
+	head = atomic_load_explicit(&source->head, RELAXED);
+	source->taking_published = atomic_load_explicit(&source->published, ACQUIRE);
+	source->taking_tail = atomic_load_explicit(&source->tail, ACQUIRE);
+	if (atomic_load_explicit(&source->skipped, RELAXED) > head)
+		batch->everything = true;
+	for (; head != source->taking_tail && !batch->everything; head++)
+		batch_add(batch, &source->ring[head & source->mask]);
+	lane->sources[lane->source_count++] = source->index;
+}
+
+static void take_waiting(struct inval *inval, struct inval_lane *lane, struct batch *batch)
+{
+	if (!atomic_load_explicit(&inval->waiting, RELAXED))
+		return;
+	for (unsigned int word = 0; word < INVAL_SOURCES / 64; word++) {
+		uint64_t bits = atomic_load_explicit(&inval->wanted[word], RELAXED);
+
+		for (; bits; bits &= bits - 1)
+			take(lane,
+			     atomic_load_explicit(
+				     &inval->sources[word * 64 + __builtin_ctzll(bits)], ACQUIRE),
+			     batch);
+	}
+}
+
+/* Return: 0, INVAL_JOINED if all of it had gone with earlier calls, or the backend's error. */
+static int finish(struct inval *inval, struct inval_lane *lane, struct batch *batch)
+{
+	int ret = INVAL_JOINED;
+
+	if (!batch->everything && batch->count > 8)
+		merge(batch);
+	if (batch->everything || batch->count)
+		ret = send(inval, lane, batch);
+	for (uint32_t i = 0; i < lane->source_count; i++) {
+		struct inval_source *source =
+			atomic_load_explicit(&inval->sources[lane->sources[i]], RELAXED);
+
+		if (ret >= 0) {
+			atomic_store_explicit(&source->head, source->taking_tail, RELEASE);
+			atomic_store_explicit(&source->completed, source->taking_published,
+					      RELEASE);
+		}
+		atomic_store_explicit(&source->taken, false, RELEASE);
+	}
+	return ret;
+}
+
+static inline void relax(unsigned int *spins)
+{
+	if (++*spins % SPINS == 0) {
+		sched_yield();
+		return;
+	}
 #if defined(__x86_64__)
 	__builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -237,50 +297,71 @@ static inline void pause_cpu(void)
 #endif
 }
 
-/* Return: true with the lock held, or false: somebody else's commit has covered @position. */
-static bool lock_or_join(struct inval *inval, const struct inval_source *source, uint64_t position)
+static void want(struct inval *inval, const struct inval_source *source, bool on)
 {
-	for (unsigned int i = 0; i < SPINS; i++) {
-		if (inval_done(source, position))
-			return false;
-		if (pthread_mutex_trylock(&inval->lock) == 0)
-			goto locked;
-		pause_cpu();
+	_Atomic uint64_t *word = &inval->wanted[source->index / 64];
+	uint64_t bit = UINT64_C(1) << source->index % 64;
+
+	if (on) {
+		atomic_fetch_or_explicit(word, bit, RELAXED);
+		atomic_fetch_add_explicit(&inval->waiting, 1, RELAXED);
+	} else {
+		atomic_fetch_sub_explicit(&inval->waiting, 1, RELAXED);
+		atomic_fetch_and_explicit(word, ~bit, RELAXED);
 	}
-	pthread_mutex_lock(&inval->lock);
-locked:
-	if (!inval_done(source, position))
-		return true;
-	pthread_mutex_unlock(&inval->lock);
-	return false;
 }
 
 int inval_commit(struct inval *inval, struct inval_source *source, uint64_t position)
 {
-	int ret;
+	int ret = INVAL_JOINED;
+	unsigned int spins = 0;
+	bool waiting = false;
 
-	if (!lock_or_join(inval, source, position))
-		return INVAL_JOINED;
-	ret = commit_locked(inval);
-	pthread_mutex_unlock(&inval->lock);
+	while (!inval_done(source, position)) {
+		struct inval_lane *lane = lane_try(inval, source->index);
+		struct batch batch = { .max = inval->flush_ranges };
+
+		if (!lane || atomic_load_explicit(&source->taken, RELAXED)) {
+			/* Served by another's commit soon, or by the one that has it already. */
+			if (lane)
+				lane_leave(lane);
+			else if (!waiting)
+				want(inval, source, waiting = true);
+			relax(&spins);
+			continue;
+		}
+		batch.ranges = lane->ranges;
+		take(lane, source, &batch);
+		take_waiting(inval, lane, &batch);
+		ret = finish(inval, lane, &batch);
+		lane_leave(lane);
+		if (ret < 0)
+			break;
+	}
+	if (waiting)
+		want(inval, source, false);
 	return ret;
 }
 
 int inval_commit_all(struct inval *inval)
 {
-	int ret;
+	uint32_t sources = atomic_load_explicit(&inval->source_count, ACQUIRE);
+	int ret = 0;
 
-	pthread_mutex_lock(&inval->lock);
-	ret = commit_locked(inval);
-	pthread_mutex_unlock(&inval->lock);
-	return ret;
+	for (uint32_t i = 0; i < sources && ret >= 0; i++) {
+		struct inval_source *source = atomic_load_explicit(&inval->sources[i], ACQUIRE);
+		uint64_t published = atomic_load_explicit(&source->published, ACQUIRE);
+
+		ret = inval_commit(inval, source, published);
+	}
+	return ret < 0 ? ret : 0;
 }
 
 bool inval_pending(const struct inval *inval)
 {
-	uint32_t count = atomic_load_explicit(&inval->source_count, ACQUIRE);
+	uint32_t sources = atomic_load_explicit(&inval->source_count, ACQUIRE);
 
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < sources; i++) {
 		const struct inval_source *source =
 			atomic_load_explicit(&inval->sources[i], ACQUIRE);
 
@@ -289,6 +370,19 @@ bool inval_pending(const struct inval *inval)
 			return true;
 	}
 	return false;
+}
+
+void inval_count(const struct inval *inval, struct inval_totals *totals)
+{
+	for (unsigned int i = 0; i < INVAL_LANES; i++) {
+		const struct inval_counters *counters = &inval->lanes[i].counters;
+
+		totals->crossings += atomic_load_explicit(&counters->crossings, RELAXED);
+		totals->issued += atomic_load_explicit(&counters->issued, RELAXED);
+		totals->merged += atomic_load_explicit(&counters->merged, RELAXED);
+		totals->flushes += atomic_load_explicit(&counters->flushes, RELAXED);
+		totals->commits += atomic_load_explicit(&counters->commits, RELAXED);
+	}
 }
 
 int inval_stamp_wait(struct inval *inval, uint64_t stamp)

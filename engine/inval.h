@@ -3,24 +3,29 @@
  * Invalidation by group commit (I1, I2).
  *
  * Every queue has a source: a ring of ranges whose entries it has cleared, written by the queue's
- * thread alone. A commit takes what all sources have published, merges neighbours, sends one
- * call, and then tells each source up to where it is complete. Who finds his own ranges complete
- * when he gets the commit lock returns without a call of his own.
+ * thread alone. A commit takes what its own source has published, and what every source has whose
+ * thread is waiting; it merges neighbours, sends one call, and then tells each of these sources
+ * up to where it is complete. At most LANES commits are under way at once: a thread that finds
+ * all lanes taken says that it waits, and is mostly served by the next commit without a call of
+ * its own. So calls never pile up in the kernel, however many threads there are, and a thread
+ * that is alone touches nothing of the others'.
  *
  * A position counts a source's publications; what is unmapped in the course of publication N is
  * safe to reuse when the source's `completed` has reached N. Positions only grow, also when the
- * source passes to another queue.
+ * source passes to another queue. A source is in one commit at a time (`taken`), so its
+ * publications complete in order.
  *
  * Ordering, with (a) the thread that unmaps, (b) the thread that commits, (c) hardware:
  *   a: clear entry (relaxed); write ring; store tail (release); store published (release)
- *   b: load published (acquire); load tail (acquire); read ring; call; store completed (release)
+ *   b: take (acquire); load published (acquire); load tail (acquire); read ring; call;
+ *      store head, completed (release); untake (release)
  *   c: drop cached entries; walks after that load table entries
- * published is loaded before tail, so the ranges of every publication that is taken for complete
- * are in the call (MP). The clear happens before the call by the release/acquire pair, and is
- * visible to walks after the drop because the call into the kernel (software IOMMU: the lock of
- * its unit) orders it. completed is released after the call has returned: who acquires it may
- * write to the page or give the IOVA away, and no device can have seen the old entry since.
- * tests/models/inval.pml is this as a Promela model.
+ * published is loaded before tail, so the ranges of every publication that is reported complete
+ * are in the call (MP), or were in the call of an earlier commit. The clear happens before the
+ * call by the release/acquire pair, and is visible to walks after the drop because the call into
+ * the kernel (software IOMMU: the lock of its unit) orders it. completed is released after the
+ * call has returned: who acquires it may write to the page or give the IOVA away, and no device
+ * can have used the old entry since. tests/models/inval.pml is this as a Promela model.
  *
  * Tables stay in place for as long as the address space lives, so only leaf entries ever change,
  * and hardware may keep its paging-structure caches (the leaf hint of every range).
@@ -41,7 +46,6 @@
 #include "backend/backend.h"
 
 #define INVAL_SOURCES	  1024 /* queues of one address space */
-#define INVAL_SOURCE_BITS 10
 #define INVAL_RING_MIN	  256
 
 struct inval_range {
@@ -60,13 +64,14 @@ struct inval_source {
 	uint32_t index;
 	struct inval_range *ring;
 
-	/* Written by whoever commits. */
+	/* Written by whoever has taken it. */
 	_Atomic uint64_t completed __attribute__((aligned(64))); /* publications */
 	_Atomic uint64_t head;					 /* ranges taken */
-	uint64_t taken_published;				 /* by the commit under way */
-	uint64_t taken_tail;
+	uint64_t taking_published; /* by the commit under way */
+	uint64_t taking_tail;
+	_Atomic bool taken;
 
-	bool used __attribute__((aligned(64))); /* by a queue; under the lock */
+	bool used __attribute__((aligned(64))); /* by a queue; under inval.lock */
 };
 
 struct inval_counters {
@@ -77,16 +82,38 @@ struct inval_counters {
 	_Atomic uint64_t commits;
 };
 
+/* Sums of inval_counters. */
+struct inval_totals {
+	uint64_t crossings;
+	uint64_t issued;
+	uint64_t merged;
+	uint64_t flushes;
+	uint64_t commits;
+};
+
+#define INVAL_LANES 2
+
+/* One commit at a time. Written by the thread that is in it. */
+struct inval_lane {
+	_Atomic bool busy __attribute__((aligned(64)));
+	uint32_t source_count;
+	struct inval_counters counters;
+	struct be_inval *ranges; /* inval.flush_ranges of them */
+	uint16_t sources[INVAL_SOURCES];
+};
+
 struct inval {
 	struct be_space *space;
-	uint32_t flush_ranges; /* from so many on, everything is flushed */
+	uint32_t flush_ranges; /* more than these, and everything is flushed */
 	uint32_t call_ranges;  /* at most in one call */
-	_Atomic(struct inval_source *) sources[INVAL_SOURCES];
-	_Atomic uint32_t source_count; /* sources[] up to here were used some time */
 	uint32_t ring_entries;
-	struct be_inval *batch; /* flush_ranges of them */
-	struct inval_counters counters;
-	pthread_mutex_t lock __attribute__((aligned(64)));
+	_Atomic uint32_t source_count; /* sources[] up to here were used some time */
+	_Atomic(struct inval_source *) sources[INVAL_SOURCES];
+	struct inval_lane lanes[INVAL_LANES];
+	pthread_mutex_t lock; /* sources come and go */
+	/* Who waits: a bit for each source, and how many bits there are. */
+	_Atomic uint32_t waiting __attribute__((aligned(64)));
+	_Atomic uint64_t wanted[INVAL_SOURCES / 64];
 };
 
 /* @ranges: that a queue may have pending in normal operation. Return: 0 or -ENOMEM. */
@@ -133,18 +160,21 @@ static inline void inval_publish(struct inval_source *source)
 }
 
 /*
- * Return when @position of @source is complete: 0, INVAL_JOINED if another's commit covered it,
- * or what the backend said; what was published stays in the rings then, for the next commit.
+ * Return when @position of @source is complete: 0, INVAL_JOINED if others' commits covered it,
+ * or what the backend said; what was published stays in the ring then, for the next commit.
  */
 #define INVAL_JOINED 1
 
 int inval_commit(struct inval *inval, struct inval_source *source, uint64_t position);
 
-/* Complete everything that any source has published. */
+/* Complete everything that any source has published before the call. */
 int inval_commit_all(struct inval *inval);
 
 /* Is there anything to commit? */
 bool inval_pending(const struct inval *inval);
+
+/* Since inval_init(). */
+void inval_count(const struct inval *inval, struct inval_totals *totals);
 
 /*
  * Stamps: what is left in a table entry that was cleared, to say what its reuse waits for.

@@ -64,14 +64,6 @@ static inline void counter_add(struct counters *counters, enum counter which, ui
 			      memory_order_relaxed);
 }
 
-struct inval_totals {
-	uint64_t crossings;
-	uint64_t issued;
-	uint64_t merged;
-	uint64_t flushes;
-	uint64_t commits;
-};
-
 #define FAULTS_MAX 4096 /* read from the backend, not yet fetched */
 
 struct faults {
@@ -152,6 +144,7 @@ struct ioas {
 	bool internal; /* made by the library */
 	bool has_iova;
 	bool in_service;
+	bool has_inval;
 	struct iova iova;
 
 	/* KERNEL */

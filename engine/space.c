@@ -162,6 +162,7 @@ static int make_user(struct ioas *as, const struct ioas_opts *opts)
 	as->batch_max = opts->batch_max ? opts->batch_max : BATCH_DEFAULT;
 	as->batch_ns = opts->batch_ns ? opts->batch_ns : NS_DEFAULT;
 	ret = inval_init(&as->inval, &ctx->caps, as->batch_max);
+	as->has_inval = !ret;
 	if (ret)
 		return diag_fail(&ctx->diag, ret, "no memory for pending invalidations");
 	attr.root = pt_root(as->pt);
@@ -185,14 +186,8 @@ static void unmake(struct ioas *as)
 		cds_list_del(&as->entry);
 		ctx->be->ops->space_destroy(as->be_space);
 	}
-	if (as->inval.batch) {
-		const struct inval_counters *counters = &as->inval.counters;
-
-		ctx->gone_inval.crossings += atomic_load(&counters->crossings);
-		ctx->gone_inval.issued += atomic_load(&counters->issued);
-		ctx->gone_inval.merged += atomic_load(&counters->merged);
-		ctx->gone_inval.flushes += atomic_load(&counters->flushes);
-		ctx->gone_inval.commits += atomic_load(&counters->commits);
+	if (as->has_inval) {
+		inval_count(&as->inval, &ctx->gone_inval);
 		inval_destroy(&as->inval);
 	}
 	if (as->pt)
@@ -215,12 +210,13 @@ static void unmake(struct ioas *as)
 static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas **out)
 {
 	const struct be_space_attr passthrough = { .kind = IOAS_KIND_PASSTHROUGH };
-	struct ioas *as = calloc(1, sizeof(*as));
+	struct ioas *as = aligned_alloc(64, sizeof(*as));
 	struct ioas_range aperture;
 	int ret;
 
 	if (!as)
 		return diag_fail(&ctx->diag, -ENOMEM, "no memory for an address space");
+	memset(as, 0, sizeof(*as));
 	as->ctx = ctx;
 	as->kind = opts->kind;
 	as->mode = opts->mode;

@@ -152,14 +152,7 @@ int pt_install(struct pt *pt, uint64_t iova, uint32_t tag, struct pt_table **tab
 
 struct pt_table *pt_find(const struct pt *pt, uint64_t iova)
 {
-	struct pt_table *table = pt->root;
-
-	if (iova >> pt->ops->address_bits)
-		return NULL;
-	while (table && table->level)
-		table = atomic_load_explicit(&table->child[pt_index(iova, table->level)],
-					     memory_order_acquire);
-	return table;
+	return pt->ops->find(pt, iova);
 }
 
 struct pt_table *pt_prune(struct pt *pt, uint64_t iova)

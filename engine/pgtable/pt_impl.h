@@ -25,6 +25,7 @@ struct pt_ops {
 	int (*lookup)(const struct pt *pt, uint64_t iova, uint64_t *oa, uint32_t *prot,
 		      uint64_t *leaf_bytes);
 	int (*install)(struct pt *pt, uint64_t iova, uint32_t tag, struct pt_table **table);
+	struct pt_table *(*find)(const struct pt *pt, uint64_t iova);
 	struct pt_table *(*prune)(struct pt *pt, uint64_t iova);
 	bool (*each)(const struct pt *pt, uint64_t start, uint64_t last, pt_visit_fn visit,
 		     void *arg);

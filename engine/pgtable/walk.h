@@ -15,41 +15,44 @@
 #define ACQUIRE memory_order_acquire
 #define RELEASE memory_order_release
 
-/* Hardware's entry for a child. Helpers store the same value, so it does not matter who wins. */
-static inline void link_entry(_Atomic uint64_t *entry, const struct pt_table *child)
+/*
+ * Hardware's entry decides whether a leaf or a table is there. A child is in child[] before the
+ * entry points to it, so whoever has seen the entry finds the child. One that lost the entry to a
+ * leaf stays in child[], for the next who needs a table there.
+ *
+ * Return: 0, also if the entry is no longer @old and has to be looked at again; -ENOMEM.
+ */
+static int add_child(struct pt *pt, struct pt_table *table, unsigned int index, uint64_t old,
+		     uint32_t tag)
 {
-	if (!fmt_present(atomic_load_explicit(entry, RELAXED)))
-		atomic_store_explicit(entry, fmt_table_entry(child->addr), RELEASE);
-}
+	struct pt_table *child = atomic_load_explicit(&table->child[index], ACQUIRE);
 
-static struct pt_table *add_child(struct pt *pt, struct pt_table *table, unsigned int index,
-				  uint32_t tag)
-{
-	struct pt_table *child = NULL;
-	struct pt_table *fresh = pt_table_new(pt, table->level - 1, table->level == 1 ? tag : 0);
+	if (!child) {
+		struct pt_table *fresh =
+			pt_table_new(pt, table->level - 1, table->level == 1 ? tag : 0);
 
-	if (!fresh)
-		return NULL;
-	if (!atomic_compare_exchange_strong_explicit(&table->child[index], &child, fresh, RELEASE,
-						     ACQUIRE))
-		pt_table_free(pt, fresh);
-	else
-		child = fresh;
-	link_entry(&table->entries[index], child);
-	return child;
+		if (!fresh)
+			return -ENOMEM;
+		if (atomic_compare_exchange_strong_explicit(&table->child[index], &child, fresh,
+							    RELEASE, ACQUIRE))
+			child = fresh;
+		else
+			pt_table_free(pt, fresh);
+	}
+	if (atomic_compare_exchange_strong_explicit(
+		    &table->entries[index], &old, fmt_table_entry(child->addr), RELEASE, RELAXED) &&
+	    !child->level)
+		atomic_store_explicit(&child->tag, tag, RELAXED);
+	return 0;
 }
 
 static inline struct pt_table *get_child(const struct pt_table *table, unsigned int index)
 {
-	struct pt_table *child = atomic_load_explicit(&table->child[index], ACQUIRE);
+	uint64_t entry = atomic_load_explicit(&table->entries[index], ACQUIRE);
 
-	/*
-	 * The thread that installed the child may not have told hardware yet; whoever goes on to
-	 * use the child has to be sure that hardware can follow.
-	 */
-	if (child)
-		link_entry(&table->entries[index], child);
-	return child;
+	if (!fmt_present(entry) || fmt_is_leaf(entry, table->level))
+		return NULL;
+	return atomic_load_explicit(&table->child[index], ACQUIRE);
 }
 
 /* The table at @level on the way to @iova, or the lowest one above it. */
@@ -96,22 +99,21 @@ static int install_to(struct pt *pt, struct pt_table **table, uint64_t iova, uns
 {
 	while ((*table)->level > level) {
 		unsigned int index = pt_index(iova, (*table)->level);
-		uint64_t entry = atomic_load_explicit(&(*table)->entries[index], RELAXED);
-		struct pt_table *child = get_child(*table, index);
+		uint64_t entry = atomic_load_explicit(&(*table)->entries[index], ACQUIRE);
 
-		if (!child) {
-			if (fmt_present(entry) && fmt_is_leaf(entry, (*table)->level))
+		if (fmt_present(entry)) {
+			if (fmt_is_leaf(entry, (*table)->level))
 				return -EEXIST;
-			if (!fmt_present(entry) && entry && args && args->busy) {
-				args->busy_stamp = entry >> FMT_OPS.form.stamp_shift;
-				if (args->busy(args->busy_arg, args->busy_stamp))
-					return -EAGAIN;
-			}
-			child = add_child(pt, *table, index, tag);
-			if (!child)
-				return -ENOMEM;
+			*table = atomic_load_explicit(&(*table)->child[index], ACQUIRE);
+			continue;
 		}
-		*table = child;
+		if (entry && args && args->busy) {
+			args->busy_stamp = entry >> FMT_OPS.form.stamp_shift;
+			if (args->busy(args->busy_arg, args->busy_stamp))
+				return -EAGAIN;
+		}
+		if (add_child(pt, *table, index, entry, tag))
+			return -ENOMEM;
 	}
 	return 0;
 }
@@ -367,16 +369,8 @@ static int walk_lookup(const struct pt *pt, uint64_t iova, uint64_t *oa, uint32_
 
 	if (iova >> FMT_ADDRESS_BITS)
 		return -ENOENT;
-	/* Reads the builder's pointers only: takes no lock, writes nothing. */
-	table = pt->root;
-	while (table->level) {
-		const struct pt_table *child = atomic_load_explicit(
-			&table->child[pt_index(iova, table->level)], ACQUIRE);
-
-		if (!child)
-			break;
-		table = child;
-	}
+	/* Takes no lock, writes nothing. */
+	table = find_table(pt, iova, 0);
 	if (table->level > FMT_LEAF_LEVEL)
 		return -ENOENT;
 	entry = atomic_load_explicit(&table->entries[pt_index(iova, table->level)], ACQUIRE);
@@ -391,6 +385,16 @@ static int walk_lookup(const struct pt *pt, uint64_t iova, uint64_t *oa, uint32_
 	return 0;
 }
 
+static struct pt_table *walk_find(const struct pt *pt, uint64_t iova)
+{
+	struct pt_table *table;
+
+	if (iova >> FMT_ADDRESS_BITS)
+		return NULL;
+	table = find_table(pt, iova, 0);
+	return table->level ? NULL : table;
+}
+
 static struct pt_table *walk_prune(struct pt *pt, uint64_t iova)
 {
 	struct pt_table *parent = find_table(pt, iova, 1);
@@ -399,11 +403,11 @@ static struct pt_table *walk_prune(struct pt *pt, uint64_t iova)
 
 	if (parent->level != 1)
 		return NULL;
-	table = atomic_load_explicit(&parent->child[index], ACQUIRE);
+	table = get_child(parent, index);
 	if (!table)
 		return NULL;
-	atomic_store_explicit(&parent->child[index], NULL, RELEASE);
 	atomic_store_explicit(&parent->entries[index], 0, RELEASE);
+	atomic_store_explicit(&parent->child[index], NULL, RELEASE);
 	atomic_fetch_add_explicit(&pt->generation, 1, RELEASE);
 	return table;
 }
@@ -416,8 +420,7 @@ static bool each_in(const struct pt_table *table, uint64_t base, uint64_t start,
 
 	for (uint64_t i = from; i < PT_ENTRIES && base + i * size <= last; i++) {
 		uint64_t entry = atomic_load_explicit(&table->entries[i], ACQUIRE);
-		const struct pt_table *child =
-			table->level ? atomic_load_explicit(&table->child[i], ACQUIRE) : NULL;
+		const struct pt_table *child = table->level ? get_child(table, i) : NULL;
 
 		if (child) {
 			if (!each_in(child, base + i * size, start, last, visit, arg))
@@ -449,6 +452,7 @@ const struct pt_ops FMT_OPS = {
 	.clear = walk_clear,
 	.lookup = walk_lookup,
 	.install = walk_install,
+	.find = walk_find,
 	.prune = walk_prune,
 	.each = walk_each,
 };

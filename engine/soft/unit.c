@@ -36,7 +36,7 @@ int soft_unit_create(const struct soft_options *options, struct soft_unit **out)
 		return -ENOMEM;
 	memset(unit, 0, sizeof(*unit));
 	init_lock(&unit->lock);
-	pthread_mutex_init(&unit->queue.lock, NULL);
+	init_lock(&unit->queue.lock);
 	unit->next_id = 1;
 	unit->broken = options->broken;
 	unit->inval_ns = options->inval_ns;

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The tables of cases that this build has. */
+#include "cases/cases.h"
+
+const struct bench_table *const bench_tables[] = {
+	&bench_floors,
+#ifdef BENCH_HAVE_DPDK
+	&bench_dpdk_peers,
+#endif
+#ifdef BENCH_HAVE_URCU
+	&bench_urcu_peers,
+#endif
+#ifdef BENCH_HAVE_LIBRARY
+	&bench_map_cases,  &bench_window_cases, &bench_iova_cases, &bench_translate_cases,
+#endif
+};
+const size_t bench_table_count = sizeof(bench_tables) / sizeof(bench_tables[0]);

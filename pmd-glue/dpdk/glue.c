@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The process's glue context; see glue.h for its life and its locks. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_common.h>
+
+#include "glue.h"
+#include "log.h"
+
+struct glue glue = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.setup_lock = PTHREAD_MUTEX_INITIALIZER,
+};
+_Thread_local uint64_t glue_thread;
+
+RTE_LOG_REGISTER(glue_logtype, pmd.ioas, NOTICE);
+
+static void log_from_library(void *arg, enum ioas_log_level level, const char *line)
+{
+	static const uint32_t levels[] = {
+		[IOAS_LOG_ERROR] = RTE_LOG_ERR,
+		[IOAS_LOG_WARNING] = RTE_LOG_WARNING,
+		[IOAS_LOG_INFO] = RTE_LOG_INFO,
+		[IOAS_LOG_DEBUG] = RTE_LOG_DEBUG,
+	};
+
+	(void)arg;
+	rte_log((unsigned int)level < RTE_DIM(levels) ? levels[level] : RTE_LOG_INFO, glue_logtype,
+		"ioas: %s\n", line);
+}
+
+static void log_failure(const char *what, int rc)
+{
+	char text[256] = "";
+
+	if (glue.ctx != NULL)
+		ioas_ctx_error(glue.ctx, text, sizeof(text));
+	GLUE_LOG(ERR, "%s: %s%s%s", what, strerror(-rc), text[0] != '\0' ? ": " : "", text);
+}
+
+/* Keys that @want leaves out come from IOAS_DPDK, then from the defaults. */
+static int merge_config(const struct glue_config *want, struct glue_config *config)
+{
+	int rc;
+
+	glue_config_defaults(config);
+	rc = glue_config_parse("IOAS_DPDK", getenv("IOAS_DPDK"), config, NULL);
+	if (rc != 0)
+		return rc;
+	if (want->given & GLUE_GIVEN_MODE)
+		config->mode = want->mode;
+	if (want->given & GLUE_GIVEN_BACKEND)
+		memcpy(config->backend, want->backend, sizeof(config->backend));
+	if (want->given & GLUE_GIVEN_BACKEND_OPTIONS)
+		memcpy(config->backend_options, want->backend_options,
+		       sizeof(config->backend_options));
+	if (want->given & GLUE_GIVEN_BATCH_MAX)
+		config->batch_max = want->batch_max;
+	if (want->given & GLUE_GIVEN_BATCH_NS)
+		config->batch_ns = want->batch_ns;
+	config->given |= want->given;
+	return 0;
+}
+
+static int create_space(const struct glue_config *config)
+{
+	struct ioas_opts opts = { .size = sizeof(opts) };
+	int rc;
+
+	switch (config->mode) {
+	case GLUE_MODE_PASSTHROUGH:
+		opts.kind = IOAS_KIND_PASSTHROUGH;
+		glue.visibility = GLUE_VISIBLE_ALWAYS;
+		break;
+	case GLUE_MODE_STATIC:
+		opts.kind = IOAS_KIND_KERNEL;
+		glue.visibility = GLUE_VISIBLE_ALWAYS;
+		break;
+	case GLUE_MODE_PERCALL:
+		opts.kind = IOAS_KIND_KERNEL;
+		glue.visibility = GLUE_VISIBLE_CALLS;
+		break;
+	default:
+		opts.kind = IOAS_KIND_USER;
+		glue.visibility = GLUE_VISIBLE_WINDOW;
+		break;
+	}
+	if (config->mode == GLUE_MODE_BATCHED) {
+		opts.mode = IOAS_BATCHED;
+		opts.batch_max = config->batch_max;
+		opts.batch_ns = config->batch_ns;
+	}
+	rc = ioas_create(glue.ctx, &opts, &glue.as);
+	if (rc != 0)
+		log_failure("address space", rc);
+	return rc;
+}
+
+static void close_all(void)
+{
+	int rc = 0;
+
+	glue_eal_memory_stop();
+	for (unsigned int i = 0; i < GLUE_LCORES; i++) {
+		if (glue.lcores[i].queue == NULL)
+			continue;
+		ioas_queue_adopt(glue.lcores[i].queue);
+		rc = ioas_queue_destroy(glue.lcores[i].queue);
+		if (rc != 0)
+			log_failure("queue", rc);
+		glue.lcores[i].queue = NULL;
+	}
+	for (unsigned int i = 0; i < GLUE_LCORES; i++)
+		glue.lcores[i].owner = 0;
+	if (glue.setup_queue != NULL) {
+		ioas_queue_adopt(glue.setup_queue);
+		rc = ioas_queue_destroy(glue.setup_queue);
+		if (rc != 0)
+			log_failure("queue", rc);
+	}
+	if (glue.as != NULL) {
+		rc = ioas_destroy(glue.as);
+		if (rc != 0)
+			log_failure("address space", rc);
+	}
+	if (glue.ctx != NULL) {
+		rc = ioas_ctx_close(glue.ctx);
+		if (rc != 0)
+			log_failure("context", rc);
+	}
+	glue.setup_queue = NULL;
+	glue.as = NULL;
+	glue.ctx = NULL;
+}
+
+static int open_all(const struct glue_config *config)
+{
+	struct ioas_ctx_opts opts = {
+		.size = sizeof(opts),
+		.backend = config->backend,
+		.backend_options = config->backend_options[0] ? config->backend_options : NULL,
+		.log = log_from_library,
+	};
+	int rc;
+
+	for (unsigned int i = 0; i < GLUE_LCORES; i++) {
+		rte_spinlock_init(&glue.lcores[i].lock);
+		glue.lcores[i].id = i;
+	}
+	rc = ioas_ctx_open(&opts, &glue.ctx);
+	if (rc != 0) {
+		GLUE_LOG(ERR, "cannot open backend '%s' (options '%s'): %s", config->backend,
+			 config->backend_options, strerror(-rc));
+		return rc;
+	}
+	rc = create_space(config);
+	if (rc == 0 && config->mode != GLUE_MODE_PASSTHROUGH) {
+		rc = ioas_queue_create(glue.as, &glue.setup_queue);
+		if (rc != 0)
+			log_failure("queue", rc);
+	}
+	if (rc == 0 && config->mode == GLUE_MODE_STATIC)
+		rc = glue_eal_memory_start();
+	if (rc != 0) {
+		close_all();
+		return rc;
+	}
+	GLUE_LOG(NOTICE, "mode %s on backend %s: %s", glue_mode_name(config->mode),
+		 ioas_ctx_backend(glue.ctx), ioas_ctx_why(glue.ctx));
+	return 0;
+}
+
+int glue_open(const struct glue_config *want)
+{
+	struct glue_config config;
+	const char *key;
+	int rc = 0;
+
+	pthread_mutex_lock(&glue.lock);
+	if (glue.users == 0) {
+		rc = merge_config(want, &config);
+		if (rc == 0)
+			rc = open_all(&config);
+		if (rc == 0)
+			glue.config = config;
+	} else {
+		key = glue_config_conflict(&glue.config, want);
+		if (key != NULL) {
+			GLUE_LOG(ERR,
+				 "%s: differs from what this process runs with already (mode %s): "
+				 "give all ports the same, or set it in IOAS_DPDK",
+				 key, glue_mode_name(glue.config.mode));
+			rc = -EINVAL;
+		}
+	}
+	if (rc == 0)
+		glue.users++;
+	pthread_mutex_unlock(&glue.lock);
+	return rc;
+}
+
+void glue_close(void)
+{
+	pthread_mutex_lock(&glue.lock);
+	if (--glue.users == 0)
+		close_all();
+	pthread_mutex_unlock(&glue.lock);
+}
+
+uint64_t glue_exposure_ns(void)
+{
+	if (glue.config.mode != GLUE_MODE_BATCHED)
+		return 0;
+	return glue.config.batch_ns != 0 ? glue.config.batch_ns : UINT64_C(10000000);
+}
+
+int glue_lcore_own(struct glue_lcore *lcore)
+{
+	static uint64_t threads; /* numbers given out; a number is never used twice */
+	int rc = 0;
+
+	if (glue_thread == 0)
+		glue_thread = __atomic_add_fetch(&threads, 1, __ATOMIC_RELAXED);
+	if (glue.visibility != GLUE_VISIBLE_ALWAYS) {
+		if (lcore->queue == NULL)
+			rc = ioas_queue_create(glue.as, &lcore->queue);
+		else
+			ioas_queue_adopt(lcore->queue);
+	}
+	if (rc != 0) {
+		log_failure("queue", rc);
+		return rc;
+	}
+	lcore->owner = glue_thread;
+	return 0;
+}
+
+int glue_dev_add(const char *name, struct ioas_dev **dev)
+{
+	int rc = ioas_dev_bind(glue.ctx, name, dev);
+
+	if (rc != 0) {
+		log_failure(name, rc);
+		return rc;
+	}
+	rc = ioas_attach(glue.as, *dev);
+	if (rc != 0) {
+		log_failure(name, rc);
+		ioas_dev_unbind(*dev);
+	}
+	return rc;
+}
+
+void glue_dev_remove(struct ioas_dev *dev)
+{
+	int rc = ioas_detach(dev);
+
+	if (rc == 0)
+		rc = ioas_dev_unbind(dev);
+	if (rc != 0)
+		log_failure("device", rc);
+}
+
+int glue_map_locked(void *va, size_t bytes, bool map, struct glue_region **region)
+{
+	struct glue_region *new = calloc(1, sizeof(*new));
+	ioas_iova_t iova = (uintptr_t)va;
+	int rc;
+
+	if (new == NULL)
+		return -ENOMEM;
+	new->va = va;
+	new->bytes = bytes;
+	rc = ioas_mem_register(glue.ctx, va, bytes, &new->mem);
+	if (rc != 0) {
+		log_failure("register memory", rc);
+		free(new);
+		return rc;
+	}
+	if (map) {
+		ioas_queue_adopt(glue.setup_queue);
+		rc = ioas_map(glue.setup_queue, va, bytes, IOAS_RW | IOAS_MAP_IDENTITY, &iova);
+		if (rc != 0) {
+			GLUE_LOG(ERR, "map %zu bytes at %p: %s: %s", bytes, va, strerror(-rc),
+				 ioas_queue_error(glue.setup_queue));
+			ioas_mem_free(new->mem);
+			free(new);
+			return rc;
+		}
+		new->mapped = true;
+	}
+	*region = new;
+	return 0;
+}
+
+void glue_unmap_locked(struct glue_region *region)
+{
+	int rc = 0;
+
+	if (region->mapped) {
+		ioas_queue_adopt(glue.setup_queue);
+		rc = ioas_unmap(glue.setup_queue, (uintptr_t)region->va, region->bytes);
+		/* The memory is about to be somebody else's: no batching here. */
+		if (rc == 0)
+			rc = ioas_flush(glue.setup_queue);
+	}
+	if (rc == 0)
+		rc = ioas_mem_free(region->mem);
+	if (rc != 0)
+		log_failure("release memory", rc);
+	free(region);
+}
+
+int glue_region_add(void *va, size_t bytes, bool map, struct glue_region **region)
+{
+	int rc;
+
+	*region = NULL;
+	if (glue.visibility == GLUE_VISIBLE_ALWAYS)
+		return 0;
+	pthread_mutex_lock(&glue.setup_lock);
+	rc = glue_map_locked(va, bytes, map, region);
+	pthread_mutex_unlock(&glue.setup_lock);
+	return rc;
+}
+
+void glue_region_remove(struct glue_region *region)
+{
+	if (region == NULL)
+		return;
+	pthread_mutex_lock(&glue.setup_lock);
+	glue_unmap_locked(region);
+	pthread_mutex_unlock(&glue.setup_lock);
+}
