@@ -84,6 +84,41 @@ struct be_mem_attr {
 	uint64_t fd_offset;
 };
 
+enum be_pci_irq {
+	BE_PCI_INTX,
+	BE_PCI_MSI,
+	BE_PCI_MSIX,
+};
+
+/*
+ * Registers and interrupts of a PCI device. Any thread, as long as the device is bound and (type1)
+ * attached; configuration space has no lock: writers to one register exclude each other.
+ *
+ * After detach() a driver starts from nothing: the device may have been reset, and does not master
+ * the bus.
+ */
+struct be_pci_ops {
+	/* Little-endian, as it is. Return: 0 or a negative errno and nothing is read or written. */
+	int (*config_read)(struct be_dev *dev, uint32_t offset, void *data, uint32_t bytes);
+	int (*config_write)(struct be_dev *dev, uint32_t offset, const void *data, uint32_t bytes);
+
+	/* Off after dev_bind() and detach(). On lets the device answer at its BARs, too. */
+	int (*bus_master)(struct be_dev *dev, bool on);
+
+	/*
+	 * A BAR as a whole. -ENOENT: the device does not have it; -EOPNOTSUPP: ports. It must be
+	 * unmapped before the device is detached or moved (type1: -EBUSY) or unbound.
+	 */
+	int (*bar_map)(struct be_dev *dev, unsigned int bar, void **va, uint64_t *bytes);
+	int (*bar_unmap)(struct be_dev *dev, void *va, uint64_t bytes);
+
+	int (*reset)(struct be_dev *dev);
+
+	/* One eventfd for each vector from 0 on, -1 for none; @count 0 switches the kind off. */
+	int (*irq_set)(struct be_dev *dev, enum be_pci_irq kind, const int *eventfds,
+		       unsigned int count);
+};
+
 struct be_ops {
 	const char *name;
 
@@ -133,6 +168,17 @@ struct be_ops {
 	/* Up to @max recorded faults; adds to *lost those that were not recorded. */
 	int (*fault_read)(struct be *be, struct be_fault *faults, unsigned int max,
 			  uint64_t *lost);
+
+	/*
+	 * Optional. The IOVAs that KERNEL spaces may use: be_caps.iova less the holes in it, which
+	 * are the machine's (interrupt windows and others). Ascending, up to @max; returns how many
+	 * there are. What the bound devices allow together: it and be_caps narrow with dev_bind(),
+	 * and are a guess that is right on common machines before the first one. map() returns
+	 * -ERANGE elsewhere.
+	 */
+	unsigned int (*iova_ranges)(struct be *be, struct ioas_range *ranges, unsigned int max);
+
+	const struct be_pci_ops *pci; /* NULL: devices are no PCI devices */
 };
 
 struct be {
@@ -155,5 +201,8 @@ struct be_mem {
 
 /* NULL-terminated, in the order in which "auto" tries them. */
 extern const struct be_ops *const be_all[];
+
+extern const struct be_ops iommufd_be_ops;
+extern const struct be_ops type1_be_ops;
 
 #endif

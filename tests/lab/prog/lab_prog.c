@@ -27,8 +27,6 @@
 #define EDU_DMA_START		 0x1
 #define EDU_DMA_TO_MEMORY	 0x2
 #define EDU_BUFFER		 0x40000
-/* A transfer of all 4096 bytes of the buffer aborts QEMU 7.2. */
-#define EDU_TRANSFER_BYTES 4080
 
 #define KIB 1024UL
 #define MIB (1024UL * KIB)
@@ -93,6 +91,11 @@ void edu_open(struct edu *edu, int device_fd)
 	registers = mmap(NULL, bar.size, PROT_READ | PROT_WRITE, MAP_SHARED, device_fd,
 			 (off_t)bar.offset);
 	CHECK(registers != MAP_FAILED);
+	edu_open_registers(edu, registers);
+}
+
+void edu_open_registers(struct edu *edu, volatile void *registers)
+{
 	edu->registers = registers;
 	if ((*(volatile uint32_t *)(edu->registers + EDU_IDENTIFICATION) & 0xff) !=
 	    EDU_IDENTIFICATION_MAGIC)
@@ -109,16 +112,22 @@ static uint64_t edu_register_read(struct edu *edu, size_t offset)
 	return *(volatile uint64_t *)(edu->registers + offset);
 }
 
+static void edu_begin(struct edu *edu, uint64_t source, uint64_t destination, size_t size_bytes,
+		      uint64_t direction)
+{
+	edu_register_write(edu, EDU_DMA_SOURCE, source);
+	edu_register_write(edu, EDU_DMA_DESTINATION, destination);
+	edu_register_write(edu, EDU_DMA_COUNT, size_bytes);
+	edu_register_write(edu, EDU_DMA_COMMAND, EDU_DMA_START | direction);
+}
+
 static void edu_transfer(struct edu *edu, uint64_t source, uint64_t destination, size_t size_bytes,
 			 uint64_t direction)
 {
 	const struct timespec pause = { .tv_nsec = 5000000 };
 	int attempts;
 
-	edu_register_write(edu, EDU_DMA_SOURCE, source);
-	edu_register_write(edu, EDU_DMA_DESTINATION, destination);
-	edu_register_write(edu, EDU_DMA_COUNT, size_bytes);
-	edu_register_write(edu, EDU_DMA_COMMAND, EDU_DMA_START | direction);
+	edu_begin(edu, source, destination, size_bytes, direction);
 	for (attempts = 0; attempts < 2000; attempts++) {
 		if (!(edu_register_read(edu, EDU_DMA_COMMAND) & EDU_DMA_START))
 			return;
@@ -137,7 +146,12 @@ void edu_write_memory(struct edu *edu, uint64_t iova, size_t size_bytes)
 	edu_transfer(edu, EDU_BUFFER, iova, size_bytes, EDU_DMA_TO_MEMORY);
 }
 
-static void fill_random(uint8_t *buffer, size_t size_bytes, uint64_t seed)
+void edu_begin_write(struct edu *edu, uint64_t iova, size_t size_bytes)
+{
+	edu_begin(edu, EDU_BUFFER, iova, size_bytes, EDU_DMA_TO_MEMORY);
+}
+
+void lab_fill_random(uint8_t *buffer, size_t size_bytes, uint64_t seed)
 {
 	size_t at;
 
@@ -147,7 +161,7 @@ static void fill_random(uint8_t *buffer, size_t size_bytes, uint64_t seed)
 	}
 }
 
-static bool all_bytes_are(const uint8_t *buffer, size_t size_bytes, uint8_t value)
+bool lab_all_bytes_are(const uint8_t *buffer, size_t size_bytes, uint8_t value)
 {
 	size_t at;
 
@@ -157,7 +171,7 @@ static bool all_bytes_are(const uint8_t *buffer, size_t size_bytes, uint8_t valu
 	return true;
 }
 
-static void step(const char *text)
+void lab_step(const char *text)
 {
 	printf("  %s\n", text);
 	fflush(stdout);
@@ -167,13 +181,14 @@ static void step(const char *text)
 static void check_round_trip(struct edu *edu, uint8_t *source, uint64_t source_iova,
 			     uint8_t *destination, uint64_t destination_iova, uint64_t seed)
 {
-	fill_random(source, EDU_TRANSFER_BYTES, seed);
+	lab_fill_random(source, EDU_TRANSFER_BYTES, seed);
 	memset(destination, 0x5a, 4 * KIB);
 	edu_read_memory(edu, source_iova, EDU_TRANSFER_BYTES);
 	edu_write_memory(edu, destination_iova, EDU_TRANSFER_BYTES);
 	if (memcmp(source, destination, EDU_TRANSFER_BYTES))
 		FAIL("the copy at IOVA 0x%llx differs", (unsigned long long)destination_iova);
-	if (!all_bytes_are(destination + EDU_TRANSFER_BYTES, 4 * KIB - EDU_TRANSFER_BYTES, 0x5a))
+	if (!lab_all_bytes_are(destination + EDU_TRANSFER_BYTES, 4 * KIB - EDU_TRANSFER_BYTES,
+			       0x5a))
 		FAIL("bytes after the copy were written");
 }
 
@@ -188,45 +203,46 @@ void edu_check_mapper(struct edu *edu, const struct mapper *mapper)
 	uint8_t *destination = lab_buffer(4 * KIB, 0, 0);
 	uint8_t *huge = lab_buffer(2 * MIB, MAP_HUGETLB, 0x77);
 
-	step("mapped memory is reached");
+	lab_step("mapped memory is reached");
 	CHECK(mapper->map(mapper->state, source_iova, source, 4 * KIB, false) == 0);
 	CHECK(mapper->map(mapper->state, destination_iova, destination, 4 * KIB, true) == 0);
 	check_round_trip(edu, source, source_iova, destination, destination_iova, 1);
 
-	step("so is the middle of a hugepage, and only that");
+	lab_step("so is the middle of a hugepage, and only that");
 	CHECK(mapper->map(mapper->state, huge_iova, huge, 2 * MIB, true) == 0);
 	check_round_trip(edu, source, source_iova, huge + huge_offset, huge_iova + huge_offset, 2);
-	if (!all_bytes_are(huge, huge_offset, 0x77) ||
-	    !all_bytes_are(huge + huge_offset + 4 * KIB, 2 * MIB - huge_offset - 4 * KIB, 0x77))
+	if (!lab_all_bytes_are(huge, huge_offset, 0x77) ||
+	    !lab_all_bytes_are(huge + huge_offset + 4 * KIB, 2 * MIB - huge_offset - 4 * KIB, 0x77))
 		FAIL("other parts of the hugepage were written");
 	CHECK(mapper->unmap(mapper->state, huge_iova, 2 * MIB) == 0);
 
-	step("memory mapped read-only is not written");
-	fill_random(source, 4 * KIB, 3);
+	lab_step("memory mapped read-only is not written");
+	lab_fill_random(source, 4 * KIB, 3);
 	memcpy(destination, source, 4 * KIB);
 	edu_write_memory(edu, source_iova, EDU_TRANSFER_BYTES);
 	if (memcmp(source, destination, 4 * KIB))
 		FAIL("read-only memory was written");
 
-	step("unmapped memory is not written");
+	lab_step("unmapped memory is not written");
 	CHECK(mapper->unmap(mapper->state, destination_iova, 4 * KIB) == 0);
 	memset(destination, 0xc3, 4 * KIB);
 	memset(huge, 0x3c, 2 * MIB);
 	edu_write_memory(edu, destination_iova, EDU_TRANSFER_BYTES);
 	edu_write_memory(edu, huge_iova + huge_offset, EDU_TRANSFER_BYTES);
-	if (!all_bytes_are(destination, 4 * KIB, 0xc3) || !all_bytes_are(huge, 2 * MIB, 0x3c))
+	if (!lab_all_bytes_are(destination, 4 * KIB, 0xc3) ||
+	    !lab_all_bytes_are(huge, 2 * MIB, 0x3c))
 		FAIL("unmapped memory was written");
 
-	step("unmapped memory is not read");
+	lab_step("unmapped memory is not read");
 	CHECK(mapper->unmap(mapper->state, source_iova, 4 * KIB) == 0);
-	fill_random(source, 4 * KIB, 4);
+	lab_fill_random(source, 4 * KIB, 4);
 	edu_read_memory(edu, source_iova, EDU_TRANSFER_BYTES);
 	CHECK(mapper->map(mapper->state, destination_iova, destination, 4 * KIB, true) == 0);
 	edu_write_memory(edu, destination_iova, EDU_TRANSFER_BYTES);
 	if (memcmp(source, destination, 64) == 0)
 		FAIL("unmapped memory was read");
 
-	step("the same IOVA serves another page");
+	lab_step("the same IOVA serves another page");
 	CHECK(mapper->map(mapper->state, source_iova, source, 4 * KIB, false) == 0);
 	check_round_trip(edu, source, source_iova, destination, destination_iova, 5);
 	CHECK(mapper->unmap(mapper->state, source_iova, 4 * KIB) == 0);

@@ -41,9 +41,24 @@ struct edu {
 /* Maps the registers, checks that it is an edu device and lets it master the bus. */
 void edu_open(struct edu *edu, int device_fd);
 
+/* The same with registers that are mapped, of a device that masters the bus. */
+void edu_open_registers(struct edu *edu, volatile void *registers);
+
+/* Largest transfer. One of all 4096 bytes of the buffer aborts QEMU 7.2. */
+#define EDU_TRANSFER_BYTES 4080
+
 /* One transfer between the device's own buffer and the bus address; waits for its end. */
 void edu_read_memory(struct edu *edu, uint64_t iova, size_t size_bytes);
 void edu_write_memory(struct edu *edu, uint64_t iova, size_t size_bytes);
+
+/* Begins one, which happens 100 ms later. */
+void edu_begin_write(struct edu *edu, uint64_t iova, size_t size_bytes);
+
+void lab_fill_random(uint8_t *buffer, size_t size_bytes, uint64_t seed);
+bool lab_all_bytes_are(const uint8_t *buffer, size_t size_bytes, uint8_t value);
+
+/* Says what is tried now. */
+void lab_step(const char *text);
 
 /* How a program maps memory for its device; both return 0 or a negative errno. */
 struct mapper {

@@ -1,0 +1,666 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Backend "iommufd": /dev/iommu, and devices by their VFIO character devices. Linux 6.6 and
+ * later; what a kernel does not know is found out by its errors, not by its version.
+ *
+ * A KERNEL space is an IOAS, and the page tables that the kernel makes for it. It keeps its
+ * mappings whether devices are attached or not; the kernel pins memory with the first device.
+ *
+ * Memory that has a file behind it is mapped by its file: the kernel takes whole folios of it,
+ * and the mapping does not depend on the process's addresses. Where the kernel has no such
+ * request, or does not take this file, the address serves.
+ *
+ * Options: huge_pages=0 has page tables hold entries of the smallest page size only.
+ *
+ * Locking: devices and attachment are guarded by the context's lock; spaces, by the kernel.
+ *
+ * Source: Linux Documentation/userspace-api/iommufd.rst; uapi_iommufd.h.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "vfio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "uapi_iommufd.h"
+
+#define IOMMUFD "/dev/iommu"
+#define DEVICES "/dev/vfio/devices"
+
+#define SIZE_4K (UINT64_C(1) << 12)
+#define SIZE_2M (UINT64_C(1) << 21)
+#define SIZE_1G (UINT64_C(1) << 30)
+
+struct iommufd_space {
+	struct be_space base;
+	uint32_t ioas_id;
+	struct vfio_maps maps;
+};
+
+struct iommufd_dev {
+	struct vfio_dev vfio;
+	uint32_t id;
+	struct iommufd_space *space;
+};
+
+struct iommufd_be {
+	struct be base;
+	int fd;
+	bool huge_pages;
+	_Atomic bool no_map_file; /* the kernel has no such request */
+	struct vfio_limits limits;
+	struct vfio_memories memories;
+	struct vfio_dev *devices;
+};
+
+static struct iommufd_be *to_be(struct be *be)
+{
+	return (struct iommufd_be *)be;
+}
+
+/* Context. */
+
+static int iommufd_probe(char *why, size_t why_bytes)
+{
+	int fd = vfio_probe_open(IOMMUFD, "iommufd", why, why_bytes);
+	int ret;
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	ret = vfio_probe_devices(DEVICES, "v", why, why_bytes);
+	if (!ret)
+		snprintf(why, why_bytes, IOMMUFD " and VFIO character devices");
+	return ret;
+}
+
+static void iommufd_close(struct be *base)
+{
+	struct iommufd_be *be = to_be(base);
+
+	if (be->fd >= 0)
+		close(be->fd);
+	vfio_memories_destroy(&be->memories);
+	vfio_limits_destroy(&be->limits);
+	free(be);
+}
+
+static int parse_options(struct iommufd_be *be, const char *options)
+{
+	be->huge_pages = true;
+	if (!options || !*options || !strcmp(options, "huge_pages=1"))
+		return 0;
+	if (strcmp(options, "huge_pages=0"))
+		return diag_fail(be->base.diag, -EINVAL,
+				 "iommufd: unknown option \"%.64s\": there is huge_pages=0|1",
+				 options);
+	be->huge_pages = false;
+	return 0;
+}
+
+static int iommufd_open(struct diag *diag, const char *options, struct be **out)
+{
+	struct iommufd_be *be = calloc(1, sizeof(*be));
+	int ret;
+
+	if (!be)
+		return diag_fail(diag, -ENOMEM, "iommufd: no memory");
+	be->base = (struct be){ .ops = &iommufd_be_ops, .diag = diag };
+	be->fd = -1;
+	vfio_limits_init(&be->limits);
+	vfio_memories_init(&be->memories);
+	ret = parse_options(be, options);
+	if (!ret) {
+		be->fd = vfio_open(&be->base, IOMMUFD, "iommufd");
+		ret = be->fd < 0 ? be->fd : 0;
+	}
+	if (ret) {
+		iommufd_close(&be->base);
+		return ret;
+	}
+	*out = &be->base;
+	return 0;
+}
+
+static void iommufd_caps(struct be *base, struct be_caps *caps)
+{
+	memset(caps, 0, sizeof(*caps));
+	caps->kinds = 1 << IOAS_KIND_KERNEL;
+	vfio_limits_caps(&to_be(base)->limits, caps);
+}
+
+static unsigned int iommufd_iova_ranges(struct be *base, struct ioas_range *ranges,
+					unsigned int max)
+{
+	return vfio_limits_ranges(&to_be(base)->limits, ranges, max);
+}
+
+static int iommufd_mem_add(struct be *base, const struct be_mem_attr *attr, struct be_mem **mem)
+{
+	return vfio_memory_add(base, &to_be(base)->memories, attr, mem);
+}
+
+/* Objects of the kernel. */
+
+static int fail(struct be *be, const char *what)
+{
+	return diag_fail(be->diag, -errno, "iommufd: %s: %s", what, strerror(errno));
+}
+
+static int ioas_alloc(struct iommufd_be *be, uint32_t *id)
+{
+	struct uapi_ioas_alloc alloc = { .size = sizeof(alloc) };
+	struct uapi_option option = {
+		.size = sizeof(option),
+		.option_id = UAPI_OPTION_HUGE_PAGES,
+		.op = UAPI_OPTION_SET,
+	};
+
+	if (ioctl(be->fd, UAPI_IOAS_ALLOC, &alloc))
+		return fail(&be->base, "IOMMU_IOAS_ALLOC");
+	*id = alloc.out_ioas_id;
+	option.object_id = alloc.out_ioas_id;
+	if (!be->huge_pages && ioctl(be->fd, UAPI_OPTION, &option)) {
+		int ret = fail(&be->base, "option huge_pages=0: IOMMU_OPTION_HUGE_PAGES");
+
+		ioctl(be->fd, UAPI_DESTROY,
+		      &(struct uapi_destroy){ .size = sizeof(struct uapi_destroy), .id = *id });
+		return ret;
+	}
+	return 0;
+}
+
+static void destroy(struct iommufd_be *be, uint32_t id)
+{
+	struct uapi_destroy request = { .size = sizeof(request), .id = id };
+
+	if (ioctl(be->fd, UAPI_DESTROY, &request))
+		diag_log(be->base.diag, IOAS_LOG_ERROR, "iommufd: IOMMU_DESTROY: %s",
+			 strerror(errno));
+}
+
+static int device_attach(struct iommufd_dev *dev, uint32_t id)
+{
+	struct uapi_device_attach attach = { .argsz = sizeof(attach), .pt_id = id };
+
+	return ioctl(dev->vfio.fd, UAPI_DEVICE_ATTACH, &attach) ? -errno : 0;
+}
+
+static int device_detach(struct iommufd_dev *dev)
+{
+	struct uapi_device_detach detach = { .argsz = sizeof(detach) };
+
+	return ioctl(dev->vfio.fd, UAPI_DEVICE_DETACH, &detach) ? -errno : 0;
+}
+
+/* Limits of a device. */
+
+/*
+ * The kernel tells an alignment, not the page sizes of its tables; registers of the IOMMU do.
+ *
+ * Source: VT-d specification 4.1, 11.4.2 (CAP.SLLPS bits 34 and 35); Arm SMMUv3 (IHI 0070),
+ * SMMU_IDR5.GRAN4K, bit 4. AMD's tables hold every power of two; these are the usual ones.
+ */
+static uint64_t page_sizes(struct iommufd_be *be, uint32_t device_id)
+{
+	union {
+		struct uapi_hw_info_vtd vtd;
+		struct uapi_hw_info_arm_smmuv3 smmu;
+	} data = { 0 };
+	struct uapi_hw_info info = {
+		.size = sizeof(info),
+		.dev_id = device_id,
+		.data_len = sizeof(data),
+		.data_uptr = (uintptr_t)&data,
+	};
+
+	if (ioctl(be->fd, UAPI_GET_HW_INFO, &info))
+		return SIZE_4K;
+	switch (info.out_data_type) {
+	case UAPI_HW_INFO_INTEL_VTD:
+		return SIZE_4K | (data.vtd.cap_reg >> 34 & 1 ? SIZE_2M : 0) |
+		       (data.vtd.cap_reg >> 35 & 1 ? SIZE_1G : 0);
+	case UAPI_HW_INFO_ARM_SMMUV3:
+		return data.smmu.idr[5] >> 4 & 1 ? SIZE_4K | SIZE_2M | SIZE_1G : SIZE_4K;
+	case UAPI_HW_INFO_AMD:
+		return SIZE_4K | SIZE_2M | SIZE_1G;
+	}
+	return SIZE_4K;
+}
+
+static int read_ranges(struct iommufd_be *be, uint32_t ioas_id, struct vfio_ranges *ranges,
+		       uint64_t *alignment)
+{
+	struct uapi_iova_range raw[VFIO_RANGES_MAX];
+	struct uapi_ioas_iova_ranges request = {
+		.size = sizeof(request),
+		.ioas_id = ioas_id,
+		.num_iovas = VFIO_RANGES_MAX,
+		.allowed_iovas = (uintptr_t)raw,
+	};
+
+	if (ioctl(be->fd, UAPI_IOAS_IOVA_RANGES, &request)) {
+		/* More than fit the array: the lowest of them are enough to go on with. */
+		if (errno != EMSGSIZE)
+			return fail(&be->base, "IOMMU_IOAS_IOVA_RANGES");
+		request.num_iovas = VFIO_RANGES_MAX;
+	}
+	ranges->count = request.num_iovas;
+	for (unsigned int i = 0; i < ranges->count; i++)
+		ranges->range[i] =
+			(struct ioas_range){ .start = raw[i].start, .last = raw[i].last };
+	*alignment = request.out_iova_alignment;
+	return 0;
+}
+
+static int fail_attach(struct iommufd_dev *dev, int code)
+{
+	struct be *be = dev->vfio.base.be;
+
+	switch (code) {
+	case -EADDRINUSE:
+		return diag_fail(be->diag, -ERANGE,
+				 "iommufd: %s: mappings of this address space lie where the device "
+				 "allows none: bind devices before address spaces are made",
+				 dev->vfio.address);
+	case -EPERM:
+		return diag_fail(
+			be->diag, code,
+			"iommufd: %s: the IOMMU does not isolate interrupts; to accept that: "
+			"`echo 1 >/sys/module/iommufd/parameters/allow_unsafe_interrupts`",
+			dev->vfio.address);
+	case -ENOMEM:
+		return diag_fail(
+			be->diag, code,
+			"iommufd: %s: cannot pin what the address space maps: no memory, or "
+			"RLIMIT_MEMLOCK (`ulimit -l`) is too small",
+			dev->vfio.address);
+	case -EINVAL:
+		return diag_fail(
+			be->diag, code,
+			"iommufd: %s: the kernel does not attach it there: a device of the "
+			"same IOMMU group may be attached elsewhere",
+			dev->vfio.address);
+	}
+	return diag_fail(be->diag, code, "iommufd: %s cannot be attached: %s", dev->vfio.address,
+			 strerror(-code));
+}
+
+/* What a device allows: asked in an address space for the purpose. */
+static int ask_device(struct iommufd_be *be, struct iommufd_dev *dev)
+{
+	struct vfio_ranges ranges;
+	uint64_t alignment = IOAS_PAGE_SIZE;
+	uint32_t ioas_id;
+	int ret = ioas_alloc(be, &ioas_id);
+
+	if (ret)
+		return ret;
+	ret = device_attach(dev, ioas_id);
+	if (ret) {
+		ret = fail_attach(dev, ret);
+	} else {
+		ret = read_ranges(be, ioas_id, &ranges, &alignment);
+		device_detach(dev);
+	}
+	destroy(be, ioas_id);
+	if (ret)
+		return ret;
+	vfio_limits_narrow(&be->limits, &ranges, page_sizes(be, dev->id) & -alignment);
+	return 0;
+}
+
+/* Devices. */
+
+static int fail_bind(struct iommufd_dev *dev, int code)
+{
+	struct be *be = dev->vfio.base.be;
+	unsigned int group;
+	int ret;
+
+	switch (code) {
+	case -EBUSY:
+	case -EINVAL:
+		/* Its file opens for many, but one of them has the device. */
+		ret = vfio_find_group(be, dev->vfio.address, &group);
+		return ret ? ret
+			   : diag_fail(
+				     be->diag, -EBUSY,
+				     "iommufd: %s is in use by another program, or a driver of the "
+				     "kernel has a neighbour in its group: `fuser -v /dev/vfio/%u " DEVICES
+				     "/*`, /sys/kernel/iommu_groups/%u/devices",
+				     dev->vfio.address, group, group);
+	case -ENOTTY:
+		return diag_fail(
+			be->diag, -ENODEV,
+			"iommufd: the kernel's VFIO knows no iommufd (CONFIG_VFIO_DEVICE_CDEV)");
+	}
+	return fail_attach(dev, code);
+}
+
+static int bind_device(struct iommufd_be *be, struct iommufd_dev *dev)
+{
+	struct uapi_device_bind bind = { .argsz = sizeof(bind), .iommufd = be->fd };
+	char path[VFIO_PATH_BYTES], name[32];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", dev->vfio.address);
+	if (vfio_find_entry(path, "v", name, sizeof(name)))
+		return diag_fail(be->base.diag, -ENODEV,
+				 "iommufd: %s has no character device (no %s): the kernel lacks "
+				 "CONFIG_VFIO_DEVICE_CDEV (Linux 6.6); the backend type1 may do",
+				 dev->vfio.address, path);
+	snprintf(path, sizeof(path), DEVICES "/%s", name);
+	fd = vfio_open(&be->base, path, "vfio-pci");
+	if (fd < 0)
+		return fd;
+	if (ioctl(fd, UAPI_DEVICE_BIND, &bind)) {
+		ret = -errno;
+		close(fd);
+		return fail_bind(dev, ret);
+	}
+	dev->id = bind.out_devid;
+	ret = vfio_dev_opened(&dev->vfio, fd);
+	if (ret)
+		return ret;
+	ret = ask_device(be, dev);
+	if (ret)
+		vfio_dev_close(&dev->vfio);
+	return ret;
+}
+
+static int iommufd_dev_bind(struct be *base, const char *name, struct be_dev **out)
+{
+	struct iommufd_be *be = to_be(base);
+	struct iommufd_dev *dev = calloc(1, sizeof(*dev));
+	unsigned int group;
+	int ret;
+
+	if (!dev)
+		return diag_fail(base->diag, -ENOMEM, "iommufd: no memory");
+	dev->vfio.base.be = base;
+	dev->vfio.fd = -1;
+	ret = vfio_find_device(base, name, dev->vfio.address);
+	for (struct vfio_dev *other = be->devices; !ret && other; other = other->next)
+		if (!strcmp(other->address, dev->vfio.address))
+			ret = diag_fail(base->diag, -EBUSY, "iommufd: %s is bound already",
+					other->address);
+	if (!ret)
+		ret = vfio_find_group(base, dev->vfio.address, &group);
+	if (!ret)
+		ret = vfio_check_driver(base, dev->vfio.address);
+	if (!ret)
+		ret = bind_device(be, dev);
+	if (ret) {
+		free(dev);
+		return ret;
+	}
+	dev->vfio.next = be->devices;
+	be->devices = &dev->vfio;
+	*out = &dev->vfio.base;
+	return 0;
+}
+
+static void iommufd_dev_unbind(struct be_dev *base)
+{
+	struct iommufd_dev *dev = (struct iommufd_dev *)base;
+	struct vfio_dev **link = &to_be(base->be)->devices;
+
+	while (*link != &dev->vfio)
+		link = &(*link)->next;
+	*link = dev->vfio.next;
+	vfio_dev_close(&dev->vfio);
+	free(dev);
+}
+
+/* Address spaces. */
+
+static int iommufd_space_create(struct be *base, const struct be_space_attr *attr,
+				struct be_space **out)
+{
+	struct iommufd_space *space;
+	int ret;
+
+	if (attr->kind != IOAS_KIND_KERNEL || attr->format != IOAS_FORMAT_NONE)
+		return diag_fail(base->diag, -EOPNOTSUPP,
+				 "iommufd: address spaces are KERNEL, of the kernel's format");
+	space = calloc(1, sizeof(*space));
+	if (!space)
+		return diag_fail(base->diag, -ENOMEM, "iommufd: no memory");
+	space->base.be = base;
+	ret = ioas_alloc(to_be(base), &space->ioas_id);
+	if (ret) {
+		free(space);
+		return ret;
+	}
+	vfio_maps_init(&space->maps, 0);
+	*out = &space->base;
+	return 0;
+}
+
+static void iommufd_space_destroy(struct be_space *base)
+{
+	struct iommufd_space *space = (struct iommufd_space *)base;
+
+	destroy(to_be(base->be), space->ioas_id);
+	vfio_maps_destroy(&space->maps);
+	free(space);
+}
+
+static int iommufd_attach(struct be_space *base, struct be_dev *base_dev)
+{
+	struct iommufd_space *space = (struct iommufd_space *)base;
+	struct iommufd_dev *dev = (struct iommufd_dev *)base_dev;
+	int ret;
+
+	if (dev->space == space)
+		return 0;
+	ret = device_attach(dev, space->ioas_id);
+	if (ret)
+		return fail_attach(dev, ret);
+	dev->space = space;
+	return 0;
+}
+
+static int iommufd_detach(struct be_dev *base)
+{
+	struct iommufd_dev *dev = (struct iommufd_dev *)base;
+	int ret;
+
+	if (!dev->space)
+		return 0;
+	vfio_pci_ops.bus_master(base, false);
+	ret = device_detach(dev);
+	if (ret)
+		return diag_fail(base->be->diag, ret, "iommufd: %s cannot be detached: %s",
+				 dev->vfio.address, strerror(-ret));
+	dev->space = NULL;
+	return 0;
+}
+
+/* Mapping. */
+
+static uint32_t map_flags(uint32_t prot)
+{
+	return UAPI_MAP_FIXED_IOVA | (prot & IOAS_READ ? UAPI_MAP_READABLE : 0) |
+	       (prot & IOAS_WRITE ? UAPI_MAP_WRITEABLE : 0);
+}
+
+static int map_address(struct iommufd_space *space, const struct be_map *map,
+		       unsigned int *crossings)
+{
+	struct uapi_ioas_map request = {
+		.size = sizeof(request),
+		.flags = map_flags(map->prot),
+		.ioas_id = space->ioas_id,
+		.user_va = (uintptr_t)map->va,
+		.length = map->bytes,
+		.iova = map->iova,
+	};
+
+	(*crossings)++;
+	return ioctl(to_be(space->base.be)->fd, UAPI_IOAS_MAP, &request) ? -errno : 0;
+}
+
+static int map_file(struct iommufd_space *space, const struct be_map *map,
+		    const struct vfio_memory *mem, unsigned int *crossings)
+{
+	struct uapi_ioas_map_file request = {
+		.size = sizeof(request),
+		.flags = map_flags(map->prot),
+		.ioas_id = space->ioas_id,
+		.fd = mem->fd,
+		.start = mem->fd_offset + ((uintptr_t)map->va - mem->extent.start),
+		.length = map->bytes,
+		.iova = map->iova,
+	};
+
+	(*crossings)++;
+	return ioctl(to_be(space->base.be)->fd, UAPI_IOAS_MAP_FILE, &request) ? -errno : 0;
+}
+
+static int kernel_map(struct iommufd_space *space, const struct be_map *map,
+		      unsigned int *crossings)
+{
+	struct iommufd_be *be = to_be(space->base.be);
+	struct vfio_memory *mem = NULL;
+	int ret;
+
+	if (!atomic_load_explicit(&be->no_map_file, memory_order_relaxed))
+		mem = vfio_memory_find(&be->memories, map->va, map->bytes);
+	if (!mem || mem->fd < 0 || atomic_load_explicit(&mem->no_file, memory_order_relaxed))
+		return map_address(space, map, crossings);
+
+	ret = map_file(space, map, mem, crossings);
+	switch (ret) {
+	case -ENOTTY:
+	case -EOPNOTSUPP:
+		atomic_store_explicit(&be->no_map_file, true, memory_order_relaxed);
+		return map_address(space, map, crossings);
+	case -EINVAL:
+	case -EBADF:
+	case -EBADFD:
+		/* No file of a kind that it takes, or the IOVA: the address tells them apart. */
+		ret = map_address(space, map, crossings);
+		if (!ret)
+			atomic_store_explicit(&mem->no_file, true, memory_order_relaxed);
+	}
+	return ret;
+}
+
+static int map_one(struct iommufd_space *space, const struct be_map *map, unsigned int *crossings)
+{
+	struct be *be = space->base.be;
+	struct vfio_map *entry;
+	int ret = vfio_limits_check(be, &to_be(be)->limits, map);
+
+	if (!ret)
+		ret = vfio_maps_begin_map(be, &space->maps, map, &entry);
+	if (ret)
+		return ret;
+	ret = kernel_map(space, map, crossings);
+	vfio_maps_end_map(&space->maps, entry, !ret);
+	return ret ? vfio_fail_map(be, map, ret) : 0;
+}
+
+static int unmap_one(struct iommufd_space *space, const struct be_unmap *unmap,
+		     unsigned int *crossings)
+{
+	struct uapi_ioas_unmap request = {
+		.size = sizeof(request),
+		.ioas_id = space->ioas_id,
+		.iova = unmap->iova,
+		.length = unmap->bytes,
+	};
+	struct be *be = space->base.be;
+	struct vfio_map *entry;
+	int ret = vfio_maps_begin_unmap(be, &space->maps, unmap, &entry);
+
+	if (ret)
+		return ret;
+	(*crossings)++;
+	if (ioctl(to_be(be)->fd, UAPI_IOAS_UNMAP, &request))
+		ret = -errno;
+	else if (request.length != unmap->bytes)
+		ret = -EIO;
+	vfio_maps_end_unmap(&space->maps, entry, !ret);
+	if (ret)
+		return diag_fail(be->diag, ret,
+				 "iommufd: unmap of IOVA 0x%" PRIx64 ", %" PRIu64 " bytes: %s",
+				 unmap->iova, unmap->bytes, strerror(-ret));
+	return 0;
+}
+
+static int iommufd_map(struct be_space *base, const struct be_map *maps, unsigned int count,
+		       unsigned int *done, unsigned int *crossings)
+{
+	for (*done = 0; *done < count; (*done)++) {
+		int ret = map_one((struct iommufd_space *)base, &maps[*done], crossings);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int iommufd_unmap(struct be_space *base, const struct be_unmap *unmaps, unsigned int count,
+			 unsigned int *done, unsigned int *crossings)
+{
+	for (*done = 0; *done < count; (*done)++) {
+		int ret = unmap_one((struct iommufd_space *)base, &unmaps[*done], crossings);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int iommufd_invalidate(struct be_space *base, const struct be_inval *ranges,
+			      unsigned int count, unsigned int *crossings)
+{
+	(void)ranges;
+	(void)count;
+	(void)crossings;
+	return diag_fail(base->be->diag, -EOPNOTSUPP,
+			 "iommufd: the kernel invalidates its tables itself");
+}
+
+/* The kernel reports the faults of its own tables in its log only. */
+static int iommufd_fault_read(struct be *be, struct be_fault *faults, unsigned int max,
+			      uint64_t *lost)
+{
+	(void)be;
+	(void)faults;
+	(void)max;
+	(void)lost;
+	return 0;
+}
+
+const struct be_ops iommufd_be_ops = {
+	.name = "iommufd",
+	.probe = iommufd_probe,
+	.open = iommufd_open,
+	.close = iommufd_close,
+	.caps = iommufd_caps,
+	.mem_add = iommufd_mem_add,
+	.mem_del = vfio_memory_del,
+	.dev_bind = iommufd_dev_bind,
+	.dev_unbind = iommufd_dev_unbind,
+	.space_create = iommufd_space_create,
+	.space_destroy = iommufd_space_destroy,
+	.attach = iommufd_attach,
+	.detach = iommufd_detach,
+	.map = iommufd_map,
+	.unmap = iommufd_unmap,
+	.invalidate = iommufd_invalidate,
+	.fault_read = iommufd_fault_read,
+	.iova_ranges = iommufd_iova_ranges,
+	.pci = &vfio_pci_ops,
+};

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Requests of /dev/iommu and of VFIO character devices that the iommufd backend makes, written
+ * down here because the headers of the distributions that the library is built on may be older
+ * than the kernels it runs on. Names and layouts are the kernel's, under names of our own;
+ * tests/lab/prog/uapi_layout.c holds them against the kernel's own headers.
+ *
+ * Every structure begins with its size. A kernel refuses what it does not know: ENOTTY no such
+ * request, E2BIG a tail that is not zero, EOPNOTSUPP a value.
+ *
+ * Source: Linux include/uapi/linux/iommufd.h and vfio.h.
+ */
+#ifndef ENGINE_BACKEND_UAPI_IOMMUFD_H
+#define ENGINE_BACKEND_UAPI_IOMMUFD_H
+
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+#define UAPI_IOMMU(number) _IO(';', number)
+#define UAPI_VFIO(number)  _IO(';', 100 + (number))
+
+struct uapi_destroy {
+	uint32_t size;
+	uint32_t id;
+};
+#define UAPI_DESTROY UAPI_IOMMU(0x80)
+
+struct uapi_ioas_alloc {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t out_ioas_id;
+};
+#define UAPI_IOAS_ALLOC UAPI_IOMMU(0x81)
+
+struct uapi_iova_range {
+	uint64_t start;
+	uint64_t last;
+};
+
+/* EMSGSIZE: there are num_iovas ranges, more than the array holds. */
+struct uapi_ioas_iova_ranges {
+	uint32_t size;
+	uint32_t ioas_id;
+	uint32_t num_iovas;
+	uint32_t reserved;
+	uint64_t allowed_iovas;
+	uint64_t out_iova_alignment;
+};
+#define UAPI_IOAS_IOVA_RANGES UAPI_IOMMU(0x84)
+
+#define UAPI_MAP_FIXED_IOVA (1 << 0)
+#define UAPI_MAP_WRITEABLE  (1 << 1)
+#define UAPI_MAP_READABLE   (1 << 2)
+
+struct uapi_ioas_map {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t ioas_id;
+	uint32_t reserved;
+	uint64_t user_va;
+	uint64_t length;
+	uint64_t iova;
+};
+#define UAPI_IOAS_MAP UAPI_IOMMU(0x85)
+
+/* length: out, the bytes that were unmapped. Whole mappings only. */
+struct uapi_ioas_unmap {
+	uint32_t size;
+	uint32_t ioas_id;
+	uint64_t iova;
+	uint64_t length;
+};
+#define UAPI_IOAS_UNMAP UAPI_IOMMU(0x86)
+
+#define UAPI_OPTION_HUGE_PAGES 1 /* of an IOAS; 0: entries of the smallest page size only */
+#define UAPI_OPTION_SET	       0
+
+struct uapi_option {
+	uint32_t size;
+	uint32_t option_id;
+	uint16_t op;
+	uint16_t reserved;
+	uint32_t object_id;
+	uint64_t val64;
+};
+#define UAPI_OPTION UAPI_IOMMU(0x87)
+
+/* out_data_type */
+#define UAPI_HW_INFO_INTEL_VTD	1
+#define UAPI_HW_INFO_ARM_SMMUV3 2
+#define UAPI_HW_INFO_AMD	4
+
+struct uapi_hw_info_vtd {
+	uint32_t flags;
+	uint32_t reserved;
+	uint64_t cap_reg;
+	uint64_t ecap_reg;
+};
+
+struct uapi_hw_info_arm_smmuv3 {
+	uint32_t flags;
+	uint32_t reserved;
+	uint32_t idr[6];
+	uint32_t iidr;
+	uint32_t aidr;
+};
+
+/* data_len: in the bytes at data_uptr, which the kernel fills up with zeroes; out its own. */
+struct uapi_hw_info {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t dev_id;
+	uint32_t data_len;
+	uint64_t data_uptr;
+	uint32_t out_data_type;
+	uint8_t out_max_pasid_log2;
+	uint8_t reserved[3];
+	uint64_t out_capabilities;
+};
+#define UAPI_GET_HW_INFO UAPI_IOMMU(0x8a)
+
+struct uapi_ioas_map_file {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t ioas_id;
+	int32_t fd;
+	uint64_t start;
+	uint64_t length;
+	uint64_t iova;
+};
+#define UAPI_IOAS_MAP_FILE UAPI_IOMMU(0x8f)
+
+struct uapi_device_bind {
+	uint32_t argsz;
+	uint32_t flags;
+	int32_t iommufd;
+	uint32_t out_devid;
+};
+#define UAPI_DEVICE_BIND UAPI_VFIO(18)
+
+/* pt_id: in an IOAS or a page table, out the page table. A device that is attached moves. */
+struct uapi_device_attach {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t pt_id;
+};
+#define UAPI_DEVICE_ATTACH UAPI_VFIO(19)
+
+struct uapi_device_detach {
+	uint32_t argsz;
+	uint32_t flags;
+};
+#define UAPI_DEVICE_DETACH UAPI_VFIO(20)
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the backends over VFIO share, type1 and iommufd:
+ *
+ *   vfio.c         the host's view of a PCI device, and messages that say what mends it
+ *   vfio_ranges.c  the IOVAs that devices allow
+ *   vfio_memory.c  registered memory: where it is, which file is behind it
+ *   vfio_maps.c    the mappings of an address space
+ *   vfio_pci.c     registers and interrupts of a device: struct be_pci_ops
+ *
+ * Messages begin with the backend's name and end with the command that mends the matter, where
+ * there is one.
+ *
+ * Locking: see each part; what has no lock of its own is guarded by the context's (backend.h).
+ */
+#ifndef ENGINE_BACKEND_VFIO_H
+#define ENGINE_BACKEND_VFIO_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "../extent.h"
+#include "backend.h"
+
+#define VFIO_RANGES_MAX	   64
+#define VFIO_ADDRESS_BYTES 16 /* "0000:00:08.0"; PCI domains may have five digits */
+#define VFIO_PATH_BYTES	   128
+#define VFIO_DIGITS	   "0123456789"
+
+/* Ascending, disjoint. */
+struct vfio_ranges {
+	unsigned int count;
+	struct ioas_range range[VFIO_RANGES_MAX];
+};
+
+void vfio_ranges_set(struct vfio_ranges *ranges, uint64_t start, uint64_t last);
+void vfio_ranges_intersect(struct vfio_ranges *ranges, const struct vfio_ranges *with);
+bool vfio_ranges_hold(const struct vfio_ranges *ranges, uint64_t iova, uint64_t bytes);
+
+/*
+ * What the devices bound to a context allow together. Read on every map call, so it has a lock.
+ */
+struct vfio_limits {
+	pthread_rwlock_t lock;
+	struct vfio_ranges ranges;
+	uint64_t page_sizes;
+	bool known; /* by a device; else a guess that is right on common machines */
+};
+
+void vfio_limits_init(struct vfio_limits *limits);
+void vfio_limits_destroy(struct vfio_limits *limits);
+void vfio_limits_narrow(struct vfio_limits *limits, const struct vfio_ranges *ranges,
+			uint64_t page_sizes);
+void vfio_limits_caps(struct vfio_limits *limits, struct be_caps *caps);
+unsigned int vfio_limits_ranges(struct vfio_limits *limits, struct ioas_range *ranges,
+				unsigned int max);
+
+/* Whole pages, a protection, and inside the ranges. Return: 0, -EINVAL or -ERANGE. */
+int vfio_limits_check(struct be *be, struct vfio_limits *limits, const struct be_map *map);
+
+/* Registered memory, ordered by virtual address; has a lock of its own. */
+struct vfio_memory {
+	struct be_mem base;
+	struct extent extent; /* virtual addresses */
+	struct vfio_memories *set;
+	int fd; /* file behind it, or -1 */
+	uint64_t fd_offset;
+	_Atomic bool no_file; /* the kernel does not map this file */
+};
+
+struct vfio_memories {
+	pthread_rwlock_t lock;
+	struct extents extents;
+};
+
+void vfio_memories_init(struct vfio_memories *set);
+void vfio_memories_destroy(struct vfio_memories *set);
+
+/* Makes sure that the memory is there, for writing; the kernel pins it when it is mapped. */
+int vfio_memory_add(struct be *be, struct vfio_memories *set, const struct be_mem_attr *attr,
+		    struct be_mem **mem);
+void vfio_memory_del(struct be_mem *mem);
+
+/*
+ * The memory that holds all of [va, va + bytes), or NULL. It stays while the caller has its
+ * mapping in a vfio_maps, since the engine frees memory only when nothing maps it.
+ */
+struct vfio_memory *vfio_memory_find(struct vfio_memories *set, const void *va, uint64_t bytes);
+
+/* One mapping. */
+struct vfio_map {
+	struct extent extent; /* IOVAs */
+	uint64_t va;
+	uint32_t prot;
+	bool busy; /* on its way in or out */
+};
+
+/*
+ * The mappings of an address space: the kernel tells them from each other, but not to us, and it
+ * takes a range that covers several for a request to unmap them all. Has a lock of its own, so
+ * that the calls into the kernel between begin and end may run side by side.
+ */
+struct vfio_maps {
+	pthread_mutex_t lock;
+	struct extents extents;
+	uint64_t count;
+	uint64_t limit; /* 0 for none */
+};
+
+void vfio_maps_init(struct vfio_maps *maps, uint64_t limit);
+void vfio_maps_destroy(struct vfio_maps *maps); /* forgets all that is left */
+
+/* Return: 0 and the new mapping, -EEXIST, -ENOSPC (the limit) or -ENOMEM. */
+int vfio_maps_begin_map(struct be *be, struct vfio_maps *maps, const struct be_map *map,
+			struct vfio_map **out);
+void vfio_maps_end_map(struct vfio_maps *maps, struct vfio_map *map, bool mapped);
+
+/* Return: 0 and the mapping that has exactly this range, -ENOENT or -EINVAL. */
+int vfio_maps_begin_unmap(struct be *be, struct vfio_maps *maps, const struct be_unmap *unmap,
+			  struct vfio_map **out);
+void vfio_maps_end_unmap(struct vfio_maps *maps, struct vfio_map *map, bool unmapped);
+
+/* The lowest mapping at @iova or above, or NULL. No other call may run on @maps. */
+struct vfio_map *vfio_maps_from(struct vfio_maps *maps, uint64_t iova);
+
+/* A device; begins the backend's own structure. */
+struct vfio_dev {
+	struct be_dev base;
+	char address[VFIO_ADDRESS_BYTES];
+	int fd; /* of the device, -1 while there is none */
+	uint64_t config_offset;
+	_Atomic unsigned int bars_mapped;
+	struct vfio_dev *next;
+};
+
+extern const struct be_pci_ops vfio_pci_ops;
+
+/* @fd becomes the device's. Return: 0, or a negative errno and it is closed. */
+int vfio_dev_opened(struct vfio_dev *dev, int fd);
+
+/* Stops the device's DMA and closes it; VFIO resets it then. */
+void vfio_dev_close(struct vfio_dev *dev);
+
+/*
+ * The host's view of a device. All of them: 0 or a negative errno and a message.
+ */
+
+/* @name is a PCI address, "0000:00:08.0" or "00:08.0", of a device that exists. */
+int vfio_find_device(struct be *be, const char *name, char address[static VFIO_ADDRESS_BYTES]);
+/* It is behind an IOMMU: its group. */
+int vfio_find_group(struct be *be, const char *address, unsigned int *group);
+/* It belongs to a driver of VFIO. */
+int vfio_check_driver(struct be *be, const char *address);
+/* So do its neighbours in the group; called when the kernel says that the group is not viable. */
+int vfio_fail_not_viable(struct be *be, unsigned int group);
+/* An entry of a folder whose first letter is in @initials. No message. */
+int vfio_find_entry(const char *folder, const char *initials, char *name, size_t name_bytes);
+
+/* Opens a device file; @module is what makes it. */
+int vfio_open(struct be *be, const char *path, const char *module);
+/* The same for a probe: @why receives the message. */
+int vfio_probe_open(const char *path, const char *module, char *why, size_t why_bytes);
+/* Some device belongs to VFIO: there is a file in @folder, its first letter in @initials. */
+int vfio_probe_devices(const char *folder, const char *initials, char *why, size_t why_bytes);
+
+/* Why a mapping call failed with @code (negative). */
+int vfio_fail_map(struct be *be, const struct be_map *map, int code);
+
+#endif

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* See be_lab.h. */
+#define _GNU_SOURCE
+#include "be_lab.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void be_lab_init(struct be_lab *lab, int argc, char **argv)
+{
+	static const struct be_ops *const all[] = { &type1_be_ops, &iommufd_be_ops };
+	char why[DIAG_TEXT_BYTES] = "";
+
+	memset(lab, 0, sizeof(*lab));
+	for (size_t i = 0; argc == 2 && i < sizeof(all) / sizeof(all[0]); i++)
+		if (!strcmp(argv[1], all[i]->name))
+			lab->ops = all[i];
+	if (!lab->ops)
+		FAIL("usage: %s type1|iommufd", argv[0]);
+	diag_init(&lab->diag, NULL, NULL);
+	lab->address = lab_device("edu");
+	if (!lab->address)
+		FAIL("the machine was started without edu");
+	if (lab->ops->probe(why, sizeof(why)) == -ENODEV && strstr(why, "there is no /dev"))
+		lab_skip("%s", why);
+}
+
+void be_lab_open(struct be_lab *lab)
+{
+	if (lab->ops->open(&lab->diag, NULL, &lab->be))
+		FAIL("open: %s", lab->diag.text);
+}
+
+void be_lab_close(struct be_lab *lab)
+{
+	lab->ops->close(lab->be);
+	lab->be = NULL;
+}
+
+bool be_lab_is(const struct be_lab *lab, const char *backend)
+{
+	return !strcmp(lab->ops->name, backend);
+}
+
+void be_lab_bind(struct be_lab *lab)
+{
+	if (lab->ops->dev_bind(lab->be, lab->address, &lab->dev))
+		FAIL("bind: %s", lab->diag.text);
+}
+
+void be_lab_unbind(struct be_lab *lab)
+{
+	lab->ops->dev_unbind(lab->dev);
+	lab->dev = NULL;
+}
+
+void be_lab_registers_open(struct be_lab *lab)
+{
+	const struct be_pci_ops *pci = lab->ops->pci;
+
+	if (pci->bus_master(lab->dev, true) ||
+	    pci->bar_map(lab->dev, 0, &lab->registers, &lab->registers_bytes))
+		FAIL("registers: %s", lab->diag.text);
+	edu_open_registers(&lab->edu, lab->registers);
+}
+
+void be_lab_registers_close(struct be_lab *lab)
+{
+	CHECK(lab->ops->pci->bar_unmap(lab->dev, lab->registers, lab->registers_bytes) == 0);
+	lab->registers = NULL;
+}
+
+struct be_space *be_lab_space(struct be_lab *lab)
+{
+	const struct be_space_attr attr = { .kind = IOAS_KIND_KERNEL };
+	struct be_space *space;
+
+	if (lab->ops->space_create(lab->be, &attr, &space))
+		FAIL("space: %s", lab->diag.text);
+	return space;
+}
+
+int be_lab_map(struct be_space *space, uint64_t iova, void *va, uint64_t bytes, uint32_t prot)
+{
+	const struct be_map map = { .iova = iova, .bytes = bytes, .va = va, .prot = prot };
+	unsigned int done = 99, crossings = 0;
+	int ret = space->be->ops->map(space, &map, 1, &done, &crossings);
+
+	CHECK(done == (ret ? 0 : 1));
+	CHECK(crossings <= 2);
+	return ret;
+}
+
+int be_lab_unmap(struct be_space *space, uint64_t iova, uint64_t bytes)
+{
+	const struct be_unmap unmap = { .iova = iova, .bytes = bytes };
+	unsigned int done = 99, crossings = 0;
+	int ret = space->be->ops->unmap(space, &unmap, 1, &done, &crossings);
+
+	CHECK(done == (ret ? 0 : 1));
+	CHECK(crossings <= 1);
+	return ret;
+}
+
+bool be_lab_reaches(struct be_lab *lab, uint64_t iova, uint8_t *va)
+{
+	static uint8_t count;
+	uint8_t value = ++count % 2 ? 0xa5 : 0x5a;
+
+	/* The device's buffer holds whatever it read last; only a change of all bytes counts. */
+	memset(va, value, EDU_TRANSFER_BYTES);
+	edu_write_memory(&lab->edu, iova, EDU_TRANSFER_BYTES);
+	return !lab_all_bytes_are(va, EDU_TRANSFER_BYTES, value);
+}
+
+void be_lab_check_text(struct be_lab *lab, const char *words)
+{
+	if (!strstr(lab->diag.text, words))
+		FAIL("the message does not say \"%s\": %s", words, lab->diag.text);
+	printf("    %s\n", lab->diag.text);
+	if (strlen(lab->diag.text) >= DIAG_TEXT_BYTES - 1)
+		FAIL("the message is cut");
+}
+
+void be_lab_run(const char *command)
+{
+	fflush(stdout);
+	if (system(command))
+		FAIL("failed: %s", command);
+}
+
+void be_lab_mend(struct be_lab *lab)
+{
+	char command[DIAG_TEXT_BYTES];
+	const char *begin = strchr(lab->diag.text, '`');
+	const char *end = begin ? strchr(begin + 1, '`') : NULL;
+
+	if (!end)
+		FAIL("the message has no command: %s", lab->diag.text);
+	snprintf(command, sizeof(command), "%.*s", (int)(end - begin - 1), begin + 1);
+	be_lab_run(command);
+}
+
+uint64_t be_lab_vmstat(const char *name)
+{
+	FILE *file = fopen("/proc/vmstat", "r");
+	char found[64];
+	uint64_t value;
+
+	CHECK(file);
+	while (fscanf(file, "%63s %" SCNu64, found, &value) == 2)
+		if (!strcmp(found, name)) {
+			fclose(file);
+			return value;
+		}
+	FAIL("/proc/vmstat has no %s", name);
+}
+
+uint64_t be_lab_pins(void)
+{
+	/* Processors keep some of the counts to themselves until they are asked. */
+	be_lab_run("echo 1 >/proc/sys/vm/stat_refresh");
+	return be_lab_vmstat("nr_foll_pin_acquired") - be_lab_vmstat("nr_foll_pin_released");
+}
+
+uint64_t be_lab_read_number(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	uint64_t value;
+
+	CHECK(file);
+	CHECK(fscanf(file, "%" SCNu64, &value) == 1);
+	fclose(file);
+	return value;
+}
