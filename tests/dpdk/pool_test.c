@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Mempool driver "ioas", mode by mode: what is in the pool cannot be reached by a device, what is
+ * out can; quarantine; exhaustion; several pools, lcores and threads; free.
+ *
+ * The device is the software IOMMU's, asked through ioas_soft_dma_write(); ioas_lookup() is asked
+ * as well, so that the table and what the device makes of it are held against each other.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_launch.h>
+#include <rte_mbuf.h>
+
+#include "check.h"
+#include "pool.h"
+
+#define OBJECTS 1000
+
+static struct ioas_dev *device;
+static const char *mode_name;
+
+static bool protects(void)
+{
+	return glue.visibility != GLUE_VISIBLE_ALWAYS;
+}
+
+/* Can the device write to the object's first byte (its own header is there: put it back)? */
+static bool device_reaches(void *obj)
+{
+	uint8_t byte = *(volatile uint8_t *)obj;
+
+	return ioas_soft_dma_write(device, (uintptr_t)obj, &byte, 1) == 0;
+}
+
+static bool in_table(void *obj)
+{
+	struct glue_lcore *lcore = glue_lcore_enter();
+	uint32_t prot = 0;
+	void *va = NULL;
+	int rc;
+
+	CHECK(lcore != NULL, "no queue");
+	rc = ioas_lookup(lcore->queue, (uintptr_t)obj, &va, &prot);
+	glue_lcore_leave(lcore);
+	CHECK(rc == 0 || rc == -ENOENT, "ioas_lookup: %d", rc);
+	CHECK(rc != 0 || (va == obj && prot == IOAS_RW), "%p -> %p prot %u", obj, va, prot);
+	return rc == 0;
+}
+
+static uint64_t take_ticket(void)
+{
+	struct glue_lcore *lcore = glue_lcore_enter();
+	uint64_t ticket = ioas_ticket(lcore->queue);
+
+	glue_lcore_leave(lcore);
+	return ticket;
+}
+
+static bool ticket_done(uint64_t ticket)
+{
+	struct glue_lcore *lcore = glue_lcore_enter();
+	bool done = ioas_ticket_done(lcore->queue, ticket);
+
+	glue_lcore_leave(lcore);
+	return done;
+}
+
+/* The promise of the mode: after this nothing that was put back can be reached. */
+static void wait_for_promise(void)
+{
+	if (glue_exposure_ns() != 0)
+		usleep((useconds_t)(glue_exposure_ns() / 1000 * 2 + 5000));
+}
+
+static struct rte_mempool *make_pool(const char *name, unsigned int count, uint16_t room)
+{
+	struct rte_mempool *mp =
+		rte_pktmbuf_pool_create_by_ops(name, count, 0, 0, room, SOCKET_ID_ANY, "ioas");
+
+	CHECK(mp != NULL, "pool %s of %u", name, count);
+	CHECK(rte_mempool_avail_count(mp) == count, "%u", rte_mempool_avail_count(mp));
+	return mp;
+}
+
+static void collect(struct rte_mempool *mp, void *arg, void *obj, unsigned int index)
+{
+	(void)mp;
+	((void **)arg)[index] = obj;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* No two objects share a page, and headers do not all fall in the same cache set. */
+static void test_layout(unsigned int count, uint16_t room)
+{
+	struct rte_mempool *mp = make_pool("layout", count, room);
+	uintptr_t *objs = calloc(count, sizeof(*objs));
+	uint64_t offsets = 0;
+	uintptr_t end = 0;
+
+	CHECK(rte_mempool_obj_iter(mp, collect, objs) == count, "not all objects are there");
+	qsort(objs, count, sizeof(*objs), by_address);
+	for (unsigned int i = 0; i < count; i++) {
+		uintptr_t start = objs[i] - mp->header_size;
+		struct pool *pool = mp->pool_data;
+
+		CHECK(start / IOAS_PAGE_SIZE >= (end + IOAS_PAGE_SIZE - 1) / IOAS_PAGE_SIZE,
+		      "object %u shares a page with the one before it", i);
+		CHECK(pool_slot(pool, (void *)objs[i]) == i, "slot of object %u", i);
+		CHECK(pool_object(pool, i) == (void *)objs[i], "object of slot %u", i);
+		end = objs[i] + mp->elt_size + mp->trailer_size;
+		CHECK((start & ~(IOAS_PAGE_SIZE - 1)) + pool->slot_bytes >= end, "object %u", i);
+		offsets |= UINT64_C(1) << (start % IOAS_PAGE_SIZE / 64);
+	}
+	CHECK(count < 2 || __builtin_popcountll(offsets) > 1, "all objects have one colour");
+	free(objs);
+	rte_mempool_free(mp);
+}
+
+static void check_all(void **objs, unsigned int count, bool visible)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		if (glue.visibility != GLUE_VISIBLE_ALWAYS)
+			CHECK(in_table(objs[i]) == visible, "%s: object %u of %u in the table",
+			      mode_name, i, count);
+		CHECK(device_reaches(objs[i]) == (visible || !protects()),
+		      "%s: object %u of %u, device", mode_name, i, count);
+	}
+}
+
+static void test_visibility(uint16_t room)
+{
+	struct rte_mempool *mp = make_pool("visibility", OBJECTS, room);
+	void *all[OBJECTS], *out[OBJECTS];
+
+	rte_mempool_obj_iter(mp, collect, all);
+	check_all(all, OBJECTS, false);
+	for (unsigned int bulk = 1; bulk <= 600; bulk = bulk * 7 / 2) {
+		CHECK(rte_mempool_get_bulk(mp, out, bulk) == 0, "bulk of %u", bulk);
+		check_all(out, bulk, true);
+		CHECK(rte_mempool_avail_count(mp) == OBJECTS - bulk, "%u",
+		      rte_mempool_avail_count(mp));
+		/* The device has them in its IOTLB now. */
+		rte_mempool_put_bulk(mp, out, bulk);
+		wait_for_promise();
+		check_all(out, bulk, false);
+	}
+	check_all(all, OBJECTS, false);
+	CHECK(rte_mempool_avail_count(mp) == OBJECTS, "%u", rte_mempool_avail_count(mp));
+	rte_mempool_free(mp);
+}
+
+/* An object comes out again only after its invalidation has completed. */
+static void test_quarantine(void)
+{
+	struct rte_mempool *mp = make_pool("quarantine", 256, 2048);
+	void *obj, *other[256];
+	uint64_t ticket;
+	unsigned int n = 0;
+
+	CHECK(rte_mempool_get(mp, &obj) == 0, "first");
+	CHECK(device_reaches(obj), "not visible");
+	rte_mempool_put(mp, obj);
+	ticket = take_ticket();
+	for (; n < 256; n++) {
+		CHECK(rte_mempool_get(mp, &other[n]) == 0, "%s: %u of 256", mode_name, n);
+		CHECK(other[n] != obj || ticket_done(ticket),
+		      "%s: handed out again before its invalidation", mode_name);
+	}
+	CHECK(ticket_done(ticket), "%s: all are out, yet one is in quarantine", mode_name);
+	rte_mempool_put_bulk(mp, other, n);
+	rte_mempool_free(mp);
+}
+
+static void test_exhaustion(void)
+{
+	struct rte_mempool *mp = make_pool("exhaustion", OBJECTS, 2048);
+	void *objs[OBJECTS + 1];
+
+	for (unsigned int round = 0; round < 5; round++) {
+		CHECK(rte_mempool_get_bulk(mp, objs, OBJECTS + 1) != 0, "more than there are");
+		CHECK(rte_mempool_avail_count(mp) == OBJECTS, "a failed get keeps something: %u",
+		      rte_mempool_avail_count(mp));
+		CHECK(rte_mempool_get_bulk(mp, objs, OBJECTS) == 0, "%s: round %u", mode_name,
+		      round);
+		CHECK(rte_mempool_get_bulk(mp, objs + OBJECTS, 1) != 0, "one more");
+		qsort(objs, OBJECTS, sizeof(objs[0]), by_address);
+		for (unsigned int i = 1; i < OBJECTS; i++)
+			CHECK(objs[i] != objs[i - 1], "handed out twice");
+		for (unsigned int i = 0; i < OBJECTS; i += 25)
+			rte_mempool_put_bulk(mp, objs + i, 25);
+	}
+	rte_mempool_free(mp);
+}
+
+static void test_double_free(void)
+{
+	struct rte_mempool *mp = make_pool("double", 64, 2048);
+	uint64_t errors = glue.pool_errors;
+	void *objs[64];
+	void *twice[2];
+
+	CHECK(rte_mempool_get(mp, &objs[0]) == 0, "get");
+	twice[0] = twice[1] = objs[0];
+	rte_mempool_put_bulk(mp, twice, 2);
+	CHECK(glue.pool_errors == errors + 1, "%s: not noticed", mode_name);
+	CHECK(rte_mempool_get_bulk(mp, objs, 64) == 0, "%s: the pool is damaged", mode_name);
+	rte_mempool_put_bulk(mp, objs, 64);
+	rte_mempool_free(mp);
+}
+
+/* Freed with objects out: the device must lose them before the memory goes. */
+static void test_free(void)
+{
+	struct ioas_stats before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
+	struct rte_mempool *mp, *second;
+	void *objs[40], *kept;
+	uintptr_t iova;
+	uint8_t byte = 0;
+
+	CHECK(ioas_ctx_stats(glue.ctx, &before) == 0, "stats");
+	second = make_pool("second", 128, 2048);
+	CHECK(rte_mempool_get(second, &kept) == 0, "get");
+	mp = make_pool("free", 128, 2048);
+	CHECK(rte_mempool_get_bulk(mp, objs, 40) == 0, "get");
+	CHECK(device_reaches(objs[0]), "visible");
+	iova = (uintptr_t)objs[0];
+	rte_mempool_free(mp);
+	if (protects())
+		CHECK(ioas_soft_dma_write(device, iova, &byte, 1) == -EFAULT,
+		      "%s: a freed pool can be reached", mode_name);
+	CHECK(device_reaches(kept), "the other pool has lost something");
+	rte_mempool_put(second, kept);
+	rte_mempool_free(second);
+	CHECK(ioas_ctx_stats(glue.ctx, &after) == 0, "stats");
+	if (protects())
+		CHECK(after.bytes_pinned == before.bytes_pinned, "%s: %" PRIu64 " bytes stay pinned",
+		      mode_name, after.bytes_pinned - before.bytes_pinned);
+}
+
+/* Objects that another lcore took and freed must not be lost to this one. */
+static int take_and_return(void *arg)
+{
+	void *objs[OBJECTS];
+
+	CHECK(rte_mempool_get_bulk(arg, objs, OBJECTS) == 0, "worker: get all");
+	for (unsigned int i = 0; i < OBJECTS; i += 10)
+		rte_mempool_put_bulk(arg, objs + i, 10);
+	return 0;
+}
+
+static void test_other_lcore(unsigned int worker)
+{
+	struct rte_mempool *mp = make_pool("lcores", OBJECTS, 2048);
+	void *objs[OBJECTS];
+
+	for (unsigned int round = 0; round < 3; round++) {
+		rte_eal_remote_launch(take_and_return, mp, worker);
+		rte_eal_wait_lcore(worker);
+		CHECK(rte_mempool_get_bulk(mp, objs, OBJECTS) == 0,
+		      "%s: what another lcore freed is lost", mode_name);
+		check_all(objs, 8, true);
+		rte_mempool_put_bulk(mp, objs, OBJECTS);
+	}
+	rte_mempool_free(mp);
+}
+
+/* Everyone takes, marks, lets the device write, checks, returns. */
+static volatile bool stress_stop;
+static unsigned int stress_ids;
+
+static int stress(void *arg)
+{
+	uint64_t id = __atomic_add_fetch(&stress_ids, 1, __ATOMIC_RELAXED);
+	struct rte_mempool *mp = arg;
+	uint32_t random = 12345 * (uint32_t)id;
+	struct rte_mbuf *held[96];
+	unsigned int count = 0;
+
+	while (!stress_stop || count > 0) {
+		unsigned int n;
+
+		random = random * 1664525 + 1013904223;
+		n = 1 + (random >> 16) % 48;
+		if (!stress_stop && (random & 1) && count + n <= RTE_DIM(held) &&
+		    rte_mempool_get_bulk(mp, (void **)held + count, n) == 0) {
+			for (unsigned int i = count; i < count + n; i++)
+				CHECK(ioas_soft_dma_write(device,
+							  rte_mbuf_data_iova_default(held[i]), &id,
+							  sizeof(id)) == 0,
+				      "%s: what is out cannot be reached", mode_name);
+			count += n;
+		} else {
+			n = RTE_MIN(n, count);
+			for (unsigned int i = count - n; i < count; i++)
+				CHECK(*(uint64_t *)(held[i]->buf_addr + RTE_PKTMBUF_HEADROOM) == id,
+				      "%s: somebody else has this object as well", mode_name);
+			rte_mempool_put_bulk(mp, (void **)held + count - n, n);
+			count -= n;
+		}
+	}
+	return 0;
+}
+
+static void *stress_thread(void *arg)
+{
+	stress(arg);
+	return NULL;
+}
+
+static void test_stress(unsigned int worker, unsigned int seconds)
+{
+	struct rte_mempool *mp = make_pool("stress", 200, 2048);
+	void *all[200];
+	pthread_t other[2];
+
+	stress_stop = false;
+	rte_mempool_obj_iter(mp, collect, all);
+	rte_eal_remote_launch(stress, mp, worker);
+	for (unsigned int i = 0; i < 2; i++) /* no lcores: they share one handle */
+		CHECK(pthread_create(&other[i], NULL, stress_thread, mp) == 0, "thread");
+	usleep(seconds * 1000000);
+	stress_stop = true;
+	rte_eal_wait_lcore(worker);
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_join(other[i], NULL);
+	CHECK(rte_mempool_avail_count(mp) == 200, "%s: %u of 200", mode_name,
+	      rte_mempool_avail_count(mp));
+	wait_for_promise();
+	check_all(all, 200, false);
+	rte_mempool_free(mp);
+}
+
+static void run_mode(enum glue_mode mode, unsigned int worker)
+{
+	struct glue_config want, other;
+
+	glue_config_defaults(&want);
+	want.given = GLUE_GIVEN_MODE | GLUE_GIVEN_BATCH_NS;
+	want.mode = mode;
+	want.batch_ns = 2000000;
+	mode_name = glue_mode_name(mode);
+	CHECK(glue_open(&want) == 0, "open");
+	other = want;
+	other.mode = (mode + 1) % GLUE_MODE_COUNT;
+	CHECK(glue_open(&other) == -EINVAL, "%s: another mode at the same time", mode_name);
+	CHECK(glue_dev_add("pool-test", &device) == 0, "device");
+
+	test_layout(OBJECTS, 2048);
+	test_layout(100, 9216);
+	test_layout(1, 256);
+	test_visibility(2048);
+	test_visibility(9216);
+	test_exhaustion();
+	test_other_lcore(worker);
+	test_free();
+	if (protects())
+		test_double_free();
+	if (glue.visibility == GLUE_VISIBLE_WINDOW)
+		test_quarantine();
+	test_stress(worker, 1);
+
+	glue_dev_remove(device);
+	glue_close();
+	CHECK(glue.users == 0 && glue.ctx == NULL, "%s: %u users left", mode_name, glue.users);
+	printf("mode %s: ok\n", mode_name);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int worker;
+
+	CHECK(rte_eal_init(argc, argv) >= 0, "EAL");
+	rte_log_set_level_pattern("pmd.ioas", RTE_LOG_WARNING);
+	worker = rte_get_next_lcore(-1, 1, 0);
+	CHECK(worker < RTE_MAX_LCORE, "needs two lcores: --lcores 0,1");
+	for (int mode = 0; mode < GLUE_MODE_COUNT; mode++)
+		run_mode((enum glue_mode)mode, worker);
+	rte_eal_cleanup();
+	return 0;
+}
