@@ -17,9 +17,18 @@ static uint64_t block_last(uint64_t addr)
 	return addr | (IOVA_BLOCK - 1);
 }
 
+/* Units of a class that one chunk holds, and chunks of one block. */
+static unsigned int chunk_units(unsigned int class)
+{
+	uint64_t fit = IOVA_BLOCK >> (IOAS_PAGE_SHIFT + class);
+
+	return fit > IOVA_CHUNK_UNITS ? IOVA_CHUNK_UNITS : fit ? fit : 1;
+}
+
 int iova_init(struct iova *iova, struct ioas_range aperture, const struct ioas_range *reserved,
 	      unsigned int reserved_count)
 {
+	const uint64_t share = (aperture.last - aperture.start) / IOVA_MAGAZINE_SHARE;
 	int ret;
 
 	memset(iova, 0, sizeof(*iova));
@@ -29,6 +38,11 @@ int iova_init(struct iova *iova, struct ioas_range aperture, const struct ioas_r
 	iova->free = (struct extents)EXTENTS_INIT;
 	iova->opened = (struct extents)EXTENTS_INIT;
 	pthread_mutex_init(&iova->lock, NULL);
+	for (unsigned int class = 0; class < IOVA_CLASSES; class ++) {
+		uint64_t fit = share / (iova_unit(class) * chunk_units(class));
+
+		iova->magazine_max[class] = fit < IOVA_MAGAZINE_MAX ? fit : IOVA_MAGAZINE_MAX;
+	}
 	ret = extents_add(&iova->free, aperture.start, aperture.last);
 	for (unsigned int i = 0; !ret && i < reserved_count; i++) {
 		uint64_t start = reserved[i].start & ~(IOAS_PAGE_SIZE - 1);
@@ -60,14 +74,6 @@ void iova_destroy(struct iova *iova)
 }
 
 /* The allocator. Under the lock, but for magazines. */
-
-/* Units of a class that one chunk holds, and chunks of one block. */
-static unsigned int chunk_units(unsigned int class)
-{
-	uint64_t fit = IOVA_BLOCK >> (IOAS_PAGE_SHIFT + class);
-
-	return fit > IOVA_CHUNK_UNITS ? IOVA_CHUNK_UNITS : fit ? fit : 1;
-}
 
 static void list_push(struct iova_chunk_list *list, struct iova_chunk *chunk)
 {
@@ -311,20 +317,43 @@ static bool reclaim(struct iova *iova, struct iova_magazines *magazines)
 	return any;
 }
 
-/* An empty chunk of @class: from the depot, else a new one; a block's others go to @magazine. */
+/* Open chunks of which nothing is in use: the magazine's own units are all that is live. */
+static void close_unused(struct iova_magazines *magazines)
+{
+	for (unsigned int class = 0; class < IOVA_CLASSES; class ++) {
+		struct iova_magazine *magazine = &magazines->class[class];
+		struct iova_chunk *open = magazine->open;
+		uint32_t left = (magazine->end - magazine->next) >> (IOAS_PAGE_SHIFT + class);
+
+		if (!left || atomic_load_explicit(&open->live, memory_order_acquire) != left)
+			continue;
+		list_push(&magazine->free, open);
+		magazine->open = NULL;
+		magazine->next = magazine->end = 0;
+	}
+}
+
+/*
+ * An empty chunk of @class: from the depot, else a new one; a block's others go to the magazine,
+ * if it may have so many.
+ */
 static struct iova_chunk *find_chunk(struct iova *iova, struct iova_magazines *magazines,
 				     unsigned int class)
 {
-	struct iova_magazine *magazine = &magazines->class[class];
+	const bool roomy = iova->magazine_max[class] == IOVA_MAGAZINE_MAX;
+	struct iova_chunk_list *list =
+		roomy ? &magazines->class[class].free : &iova->depot[class];
 	struct iova_chunk *chunk;
 
 	pthread_mutex_lock(&iova->lock);
 	chunk = list_pop(&iova->depot[class]);
 	if (!chunk) {
-		if (block_add(iova, class, &magazine->free) == -ENOSPC &&
-		    reclaim(iova, magazines))
-			block_add(iova, class, &magazine->free);
-		chunk = list_pop(&magazine->free);
+		if (block_add(iova, class, list) == -ENOSPC) {
+			close_unused(magazines);
+			if (reclaim(iova, magazines))
+				block_add(iova, class, list);
+		}
+		chunk = list_pop(list);
 	}
 	pthread_mutex_unlock(&iova->lock);
 	return chunk;
@@ -356,15 +385,16 @@ unsigned int iova_take_slow(struct iova *iova, struct iova_magazines *magazines,
 /* The colder half of a full magazine to the depot. */
 static void spill(struct iova *iova, struct iova_magazine *magazine, unsigned int class)
 {
-	struct iova_chunk *keep = magazine->free.first;
+	const unsigned int keep = iova->magazine_max[class] / 2;
+	struct iova_chunk **link = &magazine->free.first;
 	struct iova_chunk_list cold;
 
-	for (unsigned int i = 1; i < IOVA_MAGAZINE_MAX / 2; i++)
-		keep = keep->next;
-	cold.first = keep->next;
-	cold.count = magazine->free.count - IOVA_MAGAZINE_MAX / 2;
-	keep->next = NULL;
-	magazine->free.count = IOVA_MAGAZINE_MAX / 2;
+	for (unsigned int i = 0; i < keep; i++)
+		link = &(*link)->next;
+	cold.first = *link;
+	cold.count = magazine->free.count - keep;
+	*link = NULL;
+	magazine->free.count = keep;
 	pthread_mutex_lock(&iova->lock);
 	while (cold.first)
 		list_push(&iova->depot[class], list_pop(&cold));
@@ -381,7 +411,7 @@ void iova_chunk_recycle(struct iova *iova, struct iova_magazines *magazines,
 		return;
 	}
 	list_push(&magazine->free, chunk);
-	if (magazine->free.count > IOVA_MAGAZINE_MAX)
+	if (magazine->free.count > iova->magazine_max[chunk->class])
 		spill(iova, magazine, chunk->class);
 }
 
@@ -394,8 +424,10 @@ void iova_magazines_drain(struct iova *iova, struct iova_magazines *magazines)
 
 		magazine->open = NULL;
 		magazine->next = magazine->end = 0;
-		if (open && left)
-			iova_give(iova, magazines, open, left);
+		/* Not iova_give(): it would make an empty chunk the open one again. */
+		if (left && atomic_fetch_sub_explicit(&open->live, left, memory_order_acq_rel) ==
+				    left)
+			list_push(&magazine->free, open);
 		if (!magazine->free.count)
 			continue;
 		pthread_mutex_lock(&iova->lock);

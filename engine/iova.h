@@ -32,7 +32,13 @@
 #define IOVA_BLOCK	  (UINT64_C(1) << IOVA_BLOCK_LG2)
 #define IOVA_CLASSES	  19 /* 4 KiB << class */
 #define IOVA_CHUNK_UNITS  64
-#define IOVA_MAGAZINE_MAX 32 /* free chunks of a class in a magazine; half go to the depot */
+
+/*
+ * Free chunks of a class in a magazine; when there are more, half go to the depot. In a small
+ * aperture fewer, so that one thread cannot sit on what another needs.
+ */
+#define IOVA_MAGAZINE_MAX   32
+#define IOVA_MAGAZINE_SHARE 64 /* of the aperture, at most one part in so many */
 
 /* The directory covers so much of an aperture, from its lowest address on. */
 #define IOVA_SPAN_LG2 47
@@ -72,6 +78,7 @@ struct iova {
 	struct extents free;
 	struct extents opened; /* blocks for fixed pages: USER spaces */
 	struct iova_chunk_list depot[IOVA_CLASSES];
+	unsigned int magazine_max[IOVA_CLASSES]; /* does not change: no lock */
 	struct iova_block *blocks; /* all, for iova_destroy() */
 	_Atomic(struct iova_dir *) dir[1 << (IOVA_SPAN_LG2 - IOVA_BLOCK_LG2 - IOVA_DIR_LG2)];
 };
