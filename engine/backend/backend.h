@@ -85,7 +85,6 @@ struct be_mem_attr {
 };
 
 enum be_pci_irq {
-	BE_PCI_INTX,
 	BE_PCI_MSI,
 	BE_PCI_MSIX,
 };
@@ -112,9 +111,13 @@ struct be_pci_ops {
 	int (*bar_map)(struct be_dev *dev, unsigned int bar, void **va, uint64_t *bytes);
 	int (*bar_unmap)(struct be_dev *dev, void *va, uint64_t bytes);
 
+	/* -ENOTTY: this device cannot be reset by itself. */
 	int (*reset)(struct be_dev *dev);
 
-	/* One eventfd for each vector from 0 on, -1 for none; @count 0 switches the kind off. */
+	/*
+	 * One eventfd for each vector from 0 on, -1 for none; @count 0 switches the kind off.
+	 * -EINVAL: more than the device has.
+	 */
 	int (*irq_set)(struct be_dev *dev, enum be_pci_irq kind, const int *eventfds,
 		       unsigned int count);
 };

@@ -10,7 +10,9 @@
  * and the mapping does not depend on the process's addresses. Where the kernel has no such
  * request, or does not take this file, the address serves.
  *
- * Options: huge_pages=0 has page tables hold entries of the smallest page size only.
+ * Options, separated by commas:
+ *   huge_pages=0  page tables hold entries of the smallest page size only
+ *   fd=N          /dev/iommu is open as file N, by a process that may open it
  *
  * Locking: devices and attachment are guarded by the context's lock; spaces, by the kernel.
  *
@@ -39,9 +41,8 @@
 #define SIZE_1G (UINT64_C(1) << 30)
 
 struct iommufd_space {
-	struct be_space base;
+	struct vfio_space vfio;
 	uint32_t ioas_id;
-	struct vfio_maps maps;
 };
 
 struct iommufd_dev {
@@ -51,13 +52,10 @@ struct iommufd_dev {
 };
 
 struct iommufd_be {
-	struct be base;
+	struct vfio_be vfio;
 	int fd;
 	bool huge_pages;
 	_Atomic bool no_map_file; /* the kernel has no such request */
-	struct vfio_limits limits;
-	struct vfio_memories memories;
-	struct vfio_dev *devices;
 };
 
 static struct iommufd_be *to_be(struct be *be)
@@ -87,45 +85,64 @@ static void iommufd_close(struct be *base)
 
 	if (be->fd >= 0)
 		close(be->fd);
-	vfio_memories_destroy(&be->memories);
-	vfio_limits_destroy(&be->limits);
+	vfio_be_destroy(&be->vfio);
 	free(be);
 }
 
-static int parse_options(struct iommufd_be *be, const char *options)
+static int parse_option(struct iommufd_be *be, const char *text, size_t length, int *fd)
 {
-	be->huge_pages = true;
-	if (!options || !*options || !strcmp(options, "huge_pages=1"))
+	int number;
+
+	if (length > 3 && !memcmp(text, "fd=", 3) && vfio_parse_number(text + 3, length - 3, fd))
 		return 0;
-	if (strcmp(options, "huge_pages=0"))
-		return diag_fail(be->base.diag, -EINVAL,
-				 "iommufd: unknown option \"%.64s\": there is huge_pages=0|1",
-				 options);
-	be->huge_pages = false;
+	if (length == 12 && !memcmp(text, "huge_pages=", 11) &&
+	    vfio_parse_number(text + 11, 1, &number) && number <= 1) {
+		be->huge_pages = number;
+		return 0;
+	}
+	return diag_fail(be->vfio.base.diag, -EINVAL,
+			 "iommufd: unknown option \"%.*s\": there are huge_pages=0|1 and fd=NUMBER",
+			 (int)(length < 64 ? length : 64), text);
+}
+
+static int parse_options(struct iommufd_be *be, const char *options, int *fd)
+{
+	while (options && *options) {
+		size_t length = strcspn(options, ",");
+		int ret = parse_option(be, options, length, fd);
+
+		if (ret)
+			return ret;
+		options += length;
+		if (*options == ',' && !*++options)
+			return diag_fail(be->vfio.base.diag, -EINVAL,
+					 "iommufd: option missing after the last comma");
+	}
 	return 0;
 }
 
 static int iommufd_open(struct diag *diag, const char *options, struct be **out)
 {
 	struct iommufd_be *be = calloc(1, sizeof(*be));
+	int given = -1;
 	int ret;
 
 	if (!be)
 		return diag_fail(diag, -ENOMEM, "iommufd: no memory");
-	be->base = (struct be){ .ops = &iommufd_be_ops, .diag = diag };
+	vfio_be_init(&be->vfio, &iommufd_be_ops, diag);
 	be->fd = -1;
-	vfio_limits_init(&be->limits);
-	vfio_memories_init(&be->memories);
-	ret = parse_options(be, options);
+	be->huge_pages = true;
+	ret = parse_options(be, options, &given);
 	if (!ret) {
-		be->fd = vfio_open(&be->base, IOMMUFD, "iommufd");
+		be->fd = given >= 0 ? vfio_dup(&be->vfio.base, given)
+				    : vfio_open(&be->vfio.base, IOMMUFD, "iommufd");
 		ret = be->fd < 0 ? be->fd : 0;
 	}
 	if (ret) {
-		iommufd_close(&be->base);
+		iommufd_close(&be->vfio.base);
 		return ret;
 	}
-	*out = &be->base;
+	*out = &be->vfio.base;
 	return 0;
 }
 
@@ -133,18 +150,7 @@ static void iommufd_caps(struct be *base, struct be_caps *caps)
 {
 	memset(caps, 0, sizeof(*caps));
 	caps->kinds = 1 << IOAS_KIND_KERNEL;
-	vfio_limits_caps(&to_be(base)->limits, caps);
-}
-
-static unsigned int iommufd_iova_ranges(struct be *base, struct ioas_range *ranges,
-					unsigned int max)
-{
-	return vfio_limits_ranges(&to_be(base)->limits, ranges, max);
-}
-
-static int iommufd_mem_add(struct be *base, const struct be_mem_attr *attr, struct be_mem **mem)
-{
-	return vfio_memory_add(base, &to_be(base)->memories, attr, mem);
+	vfio_limits_caps(&vfio_to_be(base)->limits, caps);
 }
 
 /* Objects of the kernel. */
@@ -164,11 +170,11 @@ static int ioas_alloc(struct iommufd_be *be, uint32_t *id)
 	};
 
 	if (ioctl(be->fd, UAPI_IOAS_ALLOC, &alloc))
-		return fail(&be->base, "IOMMU_IOAS_ALLOC");
+		return fail(&be->vfio.base, "IOMMU_IOAS_ALLOC");
 	*id = alloc.out_ioas_id;
 	option.object_id = alloc.out_ioas_id;
 	if (!be->huge_pages && ioctl(be->fd, UAPI_OPTION, &option)) {
-		int ret = fail(&be->base, "option huge_pages=0: IOMMU_OPTION_HUGE_PAGES");
+		int ret = fail(&be->vfio.base, "option huge_pages=0: IOMMU_OPTION_HUGE_PAGES");
 
 		ioctl(be->fd, UAPI_DESTROY,
 		      &(struct uapi_destroy){ .size = sizeof(struct uapi_destroy), .id = *id });
@@ -182,7 +188,7 @@ static void destroy(struct iommufd_be *be, uint32_t id)
 	struct uapi_destroy request = { .size = sizeof(request), .id = id };
 
 	if (ioctl(be->fd, UAPI_DESTROY, &request))
-		diag_log(be->base.diag, IOAS_LOG_ERROR, "iommufd: IOMMU_DESTROY: %s",
+		diag_log(be->vfio.base.diag, IOAS_LOG_ERROR, "iommufd: IOMMU_DESTROY: %s",
 			 strerror(errno));
 }
 
@@ -249,7 +255,7 @@ static int read_ranges(struct iommufd_be *be, uint32_t ioas_id, struct vfio_rang
 	if (ioctl(be->fd, UAPI_IOAS_IOVA_RANGES, &request)) {
 		/* More than fit the array: the lowest of them are enough to go on with. */
 		if (errno != EMSGSIZE)
-			return fail(&be->base, "IOMMU_IOAS_IOVA_RANGES");
+			return fail(&be->vfio.base, "IOMMU_IOAS_IOVA_RANGES");
 		request.num_iovas = VFIO_RANGES_MAX;
 	}
 	ranges->count = request.num_iovas;
@@ -313,7 +319,7 @@ static int ask_device(struct iommufd_be *be, struct iommufd_dev *dev)
 	destroy(be, ioas_id);
 	if (ret)
 		return ret;
-	vfio_limits_narrow(&be->limits, &ranges, page_sizes(be, dev->id) & -alignment);
+	vfio_limits_narrow(&be->vfio.limits, &ranges, page_sizes(be, dev->id) & -alignment);
 	return 0;
 }
 
@@ -353,12 +359,13 @@ static int bind_device(struct iommufd_be *be, struct iommufd_dev *dev)
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", dev->vfio.address);
 	if (vfio_find_entry(path, "v", name, sizeof(name)))
-		return diag_fail(be->base.diag, -ENODEV,
+		return diag_fail(be->vfio.base.diag, -ENODEV,
 				 "iommufd: %s has no character device (no %s): the kernel lacks "
 				 "CONFIG_VFIO_DEVICE_CDEV (Linux 6.6); the backend type1 may do",
 				 dev->vfio.address, path);
 	snprintf(path, sizeof(path), DEVICES "/%s", name);
-	fd = vfio_open(&be->base, path, "vfio-pci");
+	fd = dev->vfio.given_fd >= 0 ? vfio_dup(&be->vfio.base, dev->vfio.given_fd)
+				     : vfio_open(&be->vfio.base, path, "vfio-pci");
 	if (fd < 0)
 		return fd;
 	if (ioctl(fd, UAPI_DEVICE_BIND, &bind)) {
@@ -378,32 +385,19 @@ static int bind_device(struct iommufd_be *be, struct iommufd_dev *dev)
 
 static int iommufd_dev_bind(struct be *base, const char *name, struct be_dev **out)
 {
-	struct iommufd_be *be = to_be(base);
 	struct iommufd_dev *dev = calloc(1, sizeof(*dev));
-	unsigned int group;
 	int ret;
 
 	if (!dev)
 		return diag_fail(base->diag, -ENOMEM, "iommufd: no memory");
-	dev->vfio.base.be = base;
-	dev->vfio.fd = -1;
-	ret = vfio_find_device(base, name, dev->vfio.address);
-	for (struct vfio_dev *other = be->devices; !ret && other; other = other->next)
-		if (!strcmp(other->address, dev->vfio.address))
-			ret = diag_fail(base->diag, -EBUSY, "iommufd: %s is bound already",
-					other->address);
+	ret = vfio_dev_init(&dev->vfio, base, name);
 	if (!ret)
-		ret = vfio_find_group(base, dev->vfio.address, &group);
-	if (!ret)
-		ret = vfio_check_driver(base, dev->vfio.address);
-	if (!ret)
-		ret = bind_device(be, dev);
+		ret = bind_device(to_be(base), dev);
 	if (ret) {
 		free(dev);
 		return ret;
 	}
-	dev->vfio.next = be->devices;
-	be->devices = &dev->vfio;
+	vfio_dev_add(&dev->vfio);
 	*out = &dev->vfio.base;
 	return 0;
 }
@@ -411,11 +405,8 @@ static int iommufd_dev_bind(struct be *base, const char *name, struct be_dev **o
 static void iommufd_dev_unbind(struct be_dev *base)
 {
 	struct iommufd_dev *dev = (struct iommufd_dev *)base;
-	struct vfio_dev **link = &to_be(base->be)->devices;
 
-	while (*link != &dev->vfio)
-		link = &(*link)->next;
-	*link = dev->vfio.next;
+	vfio_dev_remove(&dev->vfio);
 	vfio_dev_close(&dev->vfio);
 	free(dev);
 }
@@ -426,22 +417,21 @@ static int iommufd_space_create(struct be *base, const struct be_space_attr *att
 				struct be_space **out)
 {
 	struct iommufd_space *space;
-	int ret;
+	int ret = vfio_check_space(base, attr);
 
-	if (attr->kind != IOAS_KIND_KERNEL || attr->format != IOAS_FORMAT_NONE)
-		return diag_fail(base->diag, -EOPNOTSUPP,
-				 "iommufd: address spaces are KERNEL, of the kernel's format");
+	if (ret)
+		return ret;
 	space = calloc(1, sizeof(*space));
 	if (!space)
 		return diag_fail(base->diag, -ENOMEM, "iommufd: no memory");
-	space->base.be = base;
+	space->vfio.base.be = base;
 	ret = ioas_alloc(to_be(base), &space->ioas_id);
 	if (ret) {
 		free(space);
 		return ret;
 	}
-	vfio_maps_init(&space->maps, 0);
-	*out = &space->base;
+	vfio_maps_init(&space->vfio.maps, 0);
+	*out = &space->vfio.base;
 	return 0;
 }
 
@@ -450,7 +440,7 @@ static void iommufd_space_destroy(struct be_space *base)
 	struct iommufd_space *space = (struct iommufd_space *)base;
 
 	destroy(to_be(base->be), space->ioas_id);
-	vfio_maps_destroy(&space->maps);
+	vfio_maps_destroy(&space->vfio.maps);
 	free(space);
 }
 
@@ -506,7 +496,7 @@ static int map_address(struct iommufd_space *space, const struct be_map *map,
 	};
 
 	(*crossings)++;
-	return ioctl(to_be(space->base.be)->fd, UAPI_IOAS_MAP, &request) ? -errno : 0;
+	return ioctl(to_be(space->vfio.base.be)->fd, UAPI_IOAS_MAP, &request) ? -errno : 0;
 }
 
 static int map_file(struct iommufd_space *space, const struct be_map *map,
@@ -523,18 +513,18 @@ static int map_file(struct iommufd_space *space, const struct be_map *map,
 	};
 
 	(*crossings)++;
-	return ioctl(to_be(space->base.be)->fd, UAPI_IOAS_MAP_FILE, &request) ? -errno : 0;
+	return ioctl(to_be(space->vfio.base.be)->fd, UAPI_IOAS_MAP_FILE, &request) ? -errno : 0;
 }
 
-static int kernel_map(struct iommufd_space *space, const struct be_map *map,
-		      unsigned int *crossings)
+static int map_one(struct vfio_space *base, const struct be_map *map, unsigned int *crossings)
 {
-	struct iommufd_be *be = to_be(space->base.be);
+	struct iommufd_space *space = (struct iommufd_space *)base;
+	struct iommufd_be *be = to_be(base->base.be);
 	struct vfio_memory *mem = NULL;
 	int ret;
 
 	if (!atomic_load_explicit(&be->no_map_file, memory_order_relaxed))
-		mem = vfio_memory_find(&be->memories, map->va, map->bytes);
+		mem = vfio_memory_find(&be->vfio.memories, map->va, map->bytes);
 	if (!mem || mem->fd < 0 || atomic_load_explicit(&mem->no_file, memory_order_relaxed))
 		return map_address(space, map, crossings);
 
@@ -555,92 +545,32 @@ static int kernel_map(struct iommufd_space *space, const struct be_map *map,
 	return ret;
 }
 
-static int map_one(struct iommufd_space *space, const struct be_map *map, unsigned int *crossings)
+static int unmap_one(struct vfio_space *base, const struct be_unmap *unmap, unsigned int *crossings)
 {
-	struct be *be = space->base.be;
-	struct vfio_map *entry;
-	int ret = vfio_limits_check(be, &to_be(be)->limits, map);
-
-	if (!ret)
-		ret = vfio_maps_begin_map(be, &space->maps, map, &entry);
-	if (ret)
-		return ret;
-	ret = kernel_map(space, map, crossings);
-	vfio_maps_end_map(&space->maps, entry, !ret);
-	return ret ? vfio_fail_map(be, map, ret) : 0;
-}
-
-static int unmap_one(struct iommufd_space *space, const struct be_unmap *unmap,
-		     unsigned int *crossings)
-{
+	struct iommufd_space *space = (struct iommufd_space *)base;
 	struct uapi_ioas_unmap request = {
 		.size = sizeof(request),
 		.ioas_id = space->ioas_id,
 		.iova = unmap->iova,
 		.length = unmap->bytes,
 	};
-	struct be *be = space->base.be;
-	struct vfio_map *entry;
-	int ret = vfio_maps_begin_unmap(be, &space->maps, unmap, &entry);
 
-	if (ret)
-		return ret;
 	(*crossings)++;
-	if (ioctl(to_be(be)->fd, UAPI_IOAS_UNMAP, &request))
-		ret = -errno;
-	else if (request.length != unmap->bytes)
-		ret = -EIO;
-	vfio_maps_end_unmap(&space->maps, entry, !ret);
-	if (ret)
-		return diag_fail(be->diag, ret,
-				 "iommufd: unmap of IOVA 0x%" PRIx64 ", %" PRIu64 " bytes: %s",
-				 unmap->iova, unmap->bytes, strerror(-ret));
-	return 0;
+	if (ioctl(to_be(base->base.be)->fd, UAPI_IOAS_UNMAP, &request))
+		return -errno;
+	return request.length == unmap->bytes ? 0 : -EIO;
 }
 
 static int iommufd_map(struct be_space *base, const struct be_map *maps, unsigned int count,
 		       unsigned int *done, unsigned int *crossings)
 {
-	for (*done = 0; *done < count; (*done)++) {
-		int ret = map_one((struct iommufd_space *)base, &maps[*done], crossings);
-
-		if (ret)
-			return ret;
-	}
-	return 0;
+	return vfio_map_all((struct vfio_space *)base, maps, count, done, crossings, map_one);
 }
 
 static int iommufd_unmap(struct be_space *base, const struct be_unmap *unmaps, unsigned int count,
 			 unsigned int *done, unsigned int *crossings)
 {
-	for (*done = 0; *done < count; (*done)++) {
-		int ret = unmap_one((struct iommufd_space *)base, &unmaps[*done], crossings);
-
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-static int iommufd_invalidate(struct be_space *base, const struct be_inval *ranges,
-			      unsigned int count, unsigned int *crossings)
-{
-	(void)ranges;
-	(void)count;
-	(void)crossings;
-	return diag_fail(base->be->diag, -EOPNOTSUPP,
-			 "iommufd: the kernel invalidates its tables itself");
-}
-
-/* The kernel reports the faults of its own tables in its log only. */
-static int iommufd_fault_read(struct be *be, struct be_fault *faults, unsigned int max,
-			      uint64_t *lost)
-{
-	(void)be;
-	(void)faults;
-	(void)max;
-	(void)lost;
-	return 0;
+	return vfio_unmap_all((struct vfio_space *)base, unmaps, count, done, crossings, unmap_one);
 }
 
 const struct be_ops iommufd_be_ops = {
@@ -649,7 +579,7 @@ const struct be_ops iommufd_be_ops = {
 	.open = iommufd_open,
 	.close = iommufd_close,
 	.caps = iommufd_caps,
-	.mem_add = iommufd_mem_add,
+	.mem_add = vfio_mem_add,
 	.mem_del = vfio_memory_del,
 	.dev_bind = iommufd_dev_bind,
 	.dev_unbind = iommufd_dev_unbind,
@@ -659,8 +589,8 @@ const struct be_ops iommufd_be_ops = {
 	.detach = iommufd_detach,
 	.map = iommufd_map,
 	.unmap = iommufd_unmap,
-	.invalidate = iommufd_invalidate,
-	.fault_read = iommufd_fault_read,
-	.iova_ranges = iommufd_iova_ranges,
+	.invalidate = vfio_invalidate,
+	.fault_read = vfio_fault_read,
+	.iova_ranges = vfio_iova_ranges,
 	.pci = &vfio_pci_ops,
 };

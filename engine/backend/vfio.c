@@ -1,273 +1,150 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The host's view of a PCI device; messages. See vfio.h. */
+/* What the operations of type1 and iommufd have in common. See vfio.h. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include "vfio.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-#define SYSFS_DEVICES "/sys/bus/pci/devices"
-
-/* What @path, a link of sysfs, points to, without its folders. Return: 0 or a negative errno. */
-static int link_name(const char *path, char *name, size_t name_bytes)
+void vfio_be_init(struct vfio_be *be, const struct be_ops *ops, struct diag *diag)
 {
-	char target[PATH_MAX];
-	ssize_t length = readlink(path, target, sizeof(target) - 1);
-	const char *last;
+	be->base = (struct be){ .ops = ops, .diag = diag };
+	vfio_limits_init(&be->limits);
+	vfio_memories_init(&be->memories);
+}
 
-	if (length < 0)
-		return -errno;
-	target[length] = 0;
-	last = strrchr(target, '/');
-	last = last ? last + 1 : target;
-	if (strlen(last) >= name_bytes)
-		return -ENAMETOOLONG;
-	strcpy(name, last);
+void vfio_be_destroy(struct vfio_be *be)
+{
+	vfio_memories_destroy(&be->memories);
+	vfio_limits_destroy(&be->limits);
+}
+
+int vfio_mem_add(struct be *be, const struct be_mem_attr *attr, struct be_mem **mem)
+{
+	return vfio_memory_add(be, &vfio_to_be(be)->memories, attr, mem);
+}
+
+unsigned int vfio_iova_ranges(struct be *be, struct ioas_range *ranges, unsigned int max)
+{
+	return vfio_limits_ranges(&vfio_to_be(be)->limits, ranges, max);
+}
+
+int vfio_invalidate(struct be_space *base, const struct be_inval *ranges, unsigned int count,
+		    unsigned int *crossings)
+{
+	return diag_fail(base->be->diag, -EOPNOTSUPP,
+			 "%s: the kernel invalidates its tables itself", base->be->ops->name);
+}
+
+/* The kernel reports the faults of its own tables in its log only. */
+int vfio_fault_read(struct be *be, struct be_fault *faults, unsigned int max, uint64_t *lost)
+{
 	return 0;
 }
 
-static bool parse_address(const char *name, unsigned int part[4])
+int vfio_check_space(struct be *be, const struct be_space_attr *attr)
 {
-	int end = -1;
-
-	sscanf(name, "%5x:%2x:%2x.%1x%n", &part[0], &part[1], &part[2], &part[3], &end);
-	if (end < 0 || name[end]) {
-		part[0] = 0;
-		end = -1;
-		sscanf(name, "%2x:%2x.%1x%n", &part[1], &part[2], &part[3], &end);
-	}
-	return isxdigit((unsigned char)name[0]) && end > 0 && !name[end] && part[2] < 32 &&
-	       part[3] < 8;
-}
-
-int vfio_find_device(struct be *be, const char *name, char address[static VFIO_ADDRESS_BYTES])
-{
-	char path[VFIO_PATH_BYTES];
-	unsigned int part[4];
-
-	if (!parse_address(name, part))
-		return diag_fail(be->diag, -EINVAL,
-				 "%s: device \"%.64s\" is no PCI address such as 0000:00:08.0",
-				 be->ops->name, name);
-	snprintf(address, VFIO_ADDRESS_BYTES, "%04x:%02x:%02x.%x", part[0] & 0xfffff,
-		 part[1] & 0xff, part[2] & 0x1f, part[3] & 7);
-	snprintf(path, sizeof(path), SYSFS_DEVICES "/%s", address);
-	if (access(path, F_OK))
-		return diag_fail(be->diag, -ENODEV, "%s: there is no %s: `lspci -D` lists devices",
-				 be->ops->name, path);
-	return 0;
-}
-
-int vfio_find_group(struct be *be, const char *address, unsigned int *group)
-{
-	char path[VFIO_PATH_BYTES], name[32];
-
-	snprintf(path, sizeof(path), SYSFS_DEVICES "/%s/iommu_group", address);
-	if (link_name(path, name, sizeof(name)))
-		return diag_fail(be->diag, -ENODEV,
-				 "%s: %s is behind no IOMMU (no %s): switch it on in the firmware, "
-				 "and with Intel's boot with `intel_iommu=on`",
-				 be->ops->name, address, path);
-	*group = strtoul(name, NULL, 10);
-	return 0;
-}
-
-/* Empty if there is none. */
-static void driver_of(const char *address, char *name, size_t name_bytes)
-{
-	char path[VFIO_PATH_BYTES];
-
-	snprintf(path, sizeof(path), SYSFS_DEVICES "/%s/driver", address);
-	if (link_name(path, name, name_bytes))
-		name[0] = 0;
-}
-
-/* Drivers of VFIO are vfio-pci and its variants for single devices, mlx5_vfio_pci and others. */
-static bool is_vfio(const char *driver)
-{
-	return strstr(driver, "vfio");
-}
-
-static int fail_driver(struct be *be, int code, const char *address, const char *driver,
-		       const char *because)
-{
-	bool module = !access("/sys/bus/pci/drivers/vfio-pci", F_OK);
-
-	return diag_fail(be->diag, code,
-			 "%s: %s%s is bound to %s: `%scd /sys/bus/pci; D=%s; "
-			 "echo vfio-pci >devices/$D/driver_override; %secho $D >drivers_probe`",
-			 be->ops->name, because, address, driver[0] ? driver : "no driver",
-			 module ? "" : "modprobe vfio-pci; ", address,
-			 driver[0] ? "echo $D >devices/$D/driver/unbind; " : "");
-}
-
-int vfio_check_driver(struct be *be, const char *address)
-{
-	char driver[48];
-
-	driver_of(address, driver, sizeof(driver));
-	if (is_vfio(driver))
+	if (attr->kind == IOAS_KIND_KERNEL && attr->format == IOAS_FORMAT_NONE)
 		return 0;
-	return fail_driver(be, driver[0] ? -EBUSY : -ENODEV, address, driver, "");
+	return diag_fail(be->diag, -EOPNOTSUPP,
+			 "%s: address spaces are KERNEL, of the kernel's format", be->ops->name);
 }
 
-int vfio_fail_not_viable(struct be *be, unsigned int group)
-{
-	char path[VFIO_PATH_BYTES], because[64], driver[48], address[VFIO_ADDRESS_BYTES];
-	struct dirent *entry;
-	DIR *folder;
+/* Devices. */
 
-	snprintf(because, sizeof(because), "group %u is not viable: ", group);
-	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%u/devices", group);
-	folder = opendir(path);
-	while (folder && (entry = readdir(folder))) {
-		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= sizeof(address))
-			continue;
-		strcpy(address, entry->d_name);
-		driver_of(address, driver, sizeof(driver));
-		/* Drivers of bridges leave their group alone. */
-		if (!driver[0] || is_vfio(driver) || !strcmp(driver, "pcieport"))
-			continue;
-		closedir(folder);
-		return fail_driver(be, -EBUSY, address, driver, because);
-	}
-	if (folder)
-		closedir(folder);
-	return diag_fail(be->diag, -EBUSY, "%s: group %u is not viable: see %s", be->ops->name,
-			 group, path);
+int vfio_dev_init(struct vfio_dev *dev, struct be *be, const char *name)
+{
+	int ret;
+
+	dev->base.be = be;
+	dev->fd = -1;
+	ret = vfio_find_device(be, name, dev->address, &dev->given_fd);
+	if (ret)
+		return ret;
+	for (struct vfio_dev *other = vfio_to_be(be)->devices; other; other = other->next)
+		if (!strcmp(other->address, dev->address))
+			return diag_fail(be->diag, -EBUSY, "%s: %s is bound already", be->ops->name,
+					 dev->address);
+	ret = vfio_find_group(be, dev->address, &dev->group);
+	return ret ? ret : vfio_check_driver(be, dev->address);
 }
 
-int vfio_find_entry(const char *folder, const char *initials, char *name, size_t name_bytes)
+void vfio_dev_add(struct vfio_dev *dev)
 {
-	DIR *opened = opendir(folder);
-	struct dirent *entry;
-	int ret = -ENOENT;
+	struct vfio_be *be = vfio_to_be(dev->base.be);
 
-	while (opened && (entry = readdir(opened))) {
-		if (!strchr(initials, entry->d_name[0]) || strlen(entry->d_name) >= name_bytes)
-			continue;
-		strcpy(name, entry->d_name);
-		ret = 0;
-		break;
-	}
-	if (opened)
-		closedir(opened);
-	return ret;
+	dev->next = be->devices;
+	be->devices = dev;
 }
 
-/* Return: a descriptor, or a negative errno and what to do about it. */
-static int open_or_say(const char *path, const char *module, char *text, size_t text_bytes)
+void vfio_dev_remove(struct vfio_dev *dev)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	int code = -errno;
+	struct vfio_dev **link = &vfio_to_be(dev->base.be)->devices;
 
-	if (fd >= 0)
-		return fd;
-	switch (code) {
-	case -ENOENT:
-	case -ENODEV:
-	case -ENXIO:
-		snprintf(text, text_bytes, "there is no %s: `modprobe %s`", path, module);
-		return -ENODEV;
-	case -EACCES:
-	case -EPERM:
-		snprintf(text, text_bytes, "no permission to open %s: as root, `chown %u %s`", path,
-			 (unsigned int)geteuid(), path);
-		return code;
-	case -EBUSY:
-		snprintf(text, text_bytes, "%s is in use by another program: `fuser -v %s`", path,
-			 path);
-		return code;
-	default:
-		snprintf(text, text_bytes, "open %s: %s", path, strerror(-code));
-		return code;
-	}
+	while (*link != dev)
+		link = &(*link)->next;
+	*link = dev->next;
 }
 
-int vfio_open(struct be *be, const char *path, const char *module)
-{
-	char text[DIAG_TEXT_BYTES - 32];
-	int fd = open_or_say(path, module, text, sizeof(text));
+/* Mapping. */
 
-	return fd < 0 ? diag_fail(be->diag, fd, "%s: %s", be->ops->name, text) : fd;
+static int map_one(struct vfio_space *space, const struct be_map *map, unsigned int *crossings,
+		   vfio_map_one one)
+{
+	struct be *be = space->base.be;
+	struct vfio_map *entry;
+	int ret = vfio_limits_check(be, &vfio_to_be(be)->limits, map);
+
+	if (!ret)
+		ret = vfio_maps_begin_map(be, &space->maps, map, &entry);
+	if (ret)
+		return ret;
+	ret = one(space, map, crossings);
+	vfio_maps_end_map(&space->maps, entry, !ret);
+	return ret ? vfio_fail_map(be, map, ret) : 0;
 }
 
-int vfio_probe_open(const char *path, const char *module, char *why, size_t why_bytes)
+static int unmap_one(struct vfio_space *space, const struct be_unmap *unmap,
+		     unsigned int *crossings, vfio_unmap_one one)
 {
-	return open_or_say(path, module, why, why_bytes);
+	struct be *be = space->base.be;
+	struct vfio_map *entry;
+	int ret = vfio_maps_begin_unmap(be, &space->maps, unmap, &entry);
+
+	if (ret)
+		return ret;
+	ret = one(space, unmap, crossings);
+	vfio_maps_end_unmap(&space->maps, entry, !ret);
+	if (ret)
+		return diag_fail(be->diag, ret,
+				 "%s: unmap of IOVA 0x%" PRIx64 ", %" PRIu64 " bytes: %s",
+				 be->ops->name, unmap->iova, unmap->bytes, strerror(-ret));
+	return 0;
 }
 
-int vfio_probe_devices(const char *folder, const char *initials, char *why, size_t why_bytes)
+int vfio_map_all(struct vfio_space *space, const struct be_map *maps, unsigned int count,
+		 unsigned int *done, unsigned int *crossings, vfio_map_one one)
 {
-	char entry[64];
+	for (*done = 0; *done < count; (*done)++) {
+		int ret = map_one(space, &maps[*done], crossings, one);
 
-	if (vfio_find_entry("/sys/kernel/iommu_groups", VFIO_DIGITS, entry, sizeof(entry))) {
-		snprintf(why, why_bytes,
-			 "no device is behind an IOMMU (/sys/kernel/iommu_groups is empty): switch "
-			 "it on in the firmware, and with Intel's boot with `intel_iommu=on`");
-		return -ENODEV;
-	}
-	if (vfio_find_entry(folder, initials, entry, sizeof(entry))) {
-		snprintf(
-			why, why_bytes,
-			"no device is bound to vfio-pci (none in %s): `modprobe vfio-pci; cd "
-			"/sys/bus/pci; echo vfio-pci >devices/ADDRESS/driver_override; echo ADDRESS "
-			">drivers_probe`",
-			folder);
-		return -ENODEV;
+		if (ret)
+			return ret;
 	}
 	return 0;
 }
 
-int vfio_fail_map(struct be *be, const struct be_map *map, int code)
+int vfio_unmap_all(struct vfio_space *space, const struct be_unmap *unmaps, unsigned int count,
+		   unsigned int *done, unsigned int *crossings, vfio_unmap_one one)
 {
-	const char *name = be->ops->name;
-	struct rlimit limit;
+	for (*done = 0; *done < count; (*done)++) {
+		int ret = unmap_one(space, &unmaps[*done], crossings, one);
 
-	switch (code) {
-	case -ENOMEM:
-		getrlimit(RLIMIT_MEMLOCK, &limit);
-		if (limit.rlim_cur == RLIM_INFINITY)
-			break;
-		return diag_fail(be->diag, code,
-				 "%s: cannot pin %" PRIu64 " KiB more: RLIMIT_MEMLOCK is %" PRIu64
-				 " KiB (what is pinned already counts): `ulimit -l`, or memlock in "
-				 "/etc/security/limits.conf",
-				 name, map->bytes >> 10, (uint64_t)limit.rlim_cur >> 10);
-	case -EFAULT:
-		return diag_fail(be->diag, code,
-				 "%s: memory at %p, %" PRIu64
-				 " bytes, cannot be pinned: not mapped, or "
-				 "not writable",
-				 name, map->va, map->bytes);
-	case -EEXIST:
-		return diag_fail(be->diag, code,
-				 "%s: map at IOVA 0x%" PRIx64 ", %" PRIu64
-				 " bytes: part of it is mapped",
-				 name, map->iova, map->bytes);
-	case -ENOSPC:
-		return diag_fail(
-			be->diag, code,
-			"%s: no mapping is left: unmap some, map larger pieces, or raise the limit "
-			"in /sys/module/vfio_iommu_type1/parameters/dma_entry_limit",
-			name);
-	case -EINVAL:
-		return diag_fail(be->diag, -ERANGE,
-				 "%s: IOVA 0x%" PRIx64 ", %" PRIu64
-				 " bytes: the kernel allows no mapping there",
-				 name, map->iova, map->bytes);
+		if (ret)
+			return ret;
 	}
-	return diag_fail(be->diag, code, "%s: map at IOVA 0x%" PRIx64 ", %" PRIu64 " bytes: %s",
-			 name, map->iova, map->bytes, strerror(-code));
+	return 0;
 }

@@ -2,11 +2,13 @@
 /*
  * What the backends over VFIO share, type1 and iommufd:
  *
- *   vfio.c         the host's view of a PCI device, and messages that say what mends it
- *   vfio_ranges.c  the IOVAs that devices allow
- *   vfio_memory.c  registered memory: where it is, which file is behind it
- *   vfio_maps.c    the mappings of an address space
- *   vfio_pci.c     registers and interrupts of a device: struct be_pci_ops
+ *   vfio.c            what their operations have in common
+ *   vfio_host.c       the host's view of a PCI device, and messages that say what mends it
+ *   vfio_ranges.c     the IOVAs that devices allow
+ *   vfio_memory.c     registered memory: where it is, which file is behind it
+ *   vfio_maps.c       the mappings of an address space
+ *   vfio_container.c  type1's container
+ *   vfio_pci.c        registers and interrupts of a device: struct be_pci_ops
  *
  * Messages begin with the backend's name and end with the command that mends the matter, where
  * there is one.
@@ -123,15 +125,70 @@ void vfio_maps_end_unmap(struct vfio_maps *maps, struct vfio_map *map, bool unma
 /* The lowest mapping at @iova or above, or NULL. No other call may run on @maps. */
 struct vfio_map *vfio_maps_from(struct vfio_maps *maps, uint64_t iova);
 
-/* A device; begins the backend's own structure. */
+/* The bases of the backends' own structures. */
+
 struct vfio_dev {
 	struct be_dev base;
 	char address[VFIO_ADDRESS_BYTES];
-	int fd; /* of the device, -1 while there is none */
+	unsigned int group;
+	int given_fd; /* the caller's, of the group (type1) or device (iommufd), or -1 */
+	int fd;	      /* of the device, -1 while there is none */
 	uint64_t config_offset;
 	_Atomic unsigned int bars_mapped;
 	struct vfio_dev *next;
 };
+
+struct vfio_space {
+	struct be_space base;
+	struct vfio_maps maps;
+};
+
+struct vfio_be {
+	struct be base;
+	struct vfio_limits limits;
+	struct vfio_memories memories;
+	struct vfio_dev *devices;
+};
+
+static inline struct vfio_be *vfio_to_be(struct be *be)
+{
+	return (struct vfio_be *)be;
+}
+
+void vfio_be_init(struct vfio_be *be, const struct be_ops *ops, struct diag *diag);
+void vfio_be_destroy(struct vfio_be *be);
+
+/* Operations as they are in struct be_ops. */
+int vfio_mem_add(struct be *be, const struct be_mem_attr *attr, struct be_mem **mem);
+unsigned int vfio_iova_ranges(struct be *be, struct ioas_range *ranges, unsigned int max);
+int vfio_invalidate(struct be_space *space, const struct be_inval *ranges, unsigned int count,
+		    unsigned int *crossings);
+int vfio_fault_read(struct be *be, struct be_fault *faults, unsigned int max, uint64_t *lost);
+
+/* Of the kind and format that both offer. Return: 0 or -EOPNOTSUPP. */
+int vfio_check_space(struct be *be, const struct be_space_attr *attr);
+
+/*
+ * The beginning of dev_bind(): finds the device and checks that it is VFIO's and not bound yet.
+ * The device is not listed yet: vfio_dev_add().
+ */
+int vfio_dev_init(struct vfio_dev *dev, struct be *be, const char *name);
+void vfio_dev_add(struct vfio_dev *dev);
+void vfio_dev_remove(struct vfio_dev *dev);
+
+/*
+ * Arrays of maps and unmaps, one by one: checks and records each; the kernel's part is done by
+ * @one, which returns 0 or a negative errno and adds its system calls to *crossings.
+ */
+typedef int (*vfio_map_one)(struct vfio_space *space, const struct be_map *map,
+			    unsigned int *crossings);
+typedef int (*vfio_unmap_one)(struct vfio_space *space, const struct be_unmap *unmap,
+			      unsigned int *crossings);
+
+int vfio_map_all(struct vfio_space *space, const struct be_map *maps, unsigned int count,
+		 unsigned int *done, unsigned int *crossings, vfio_map_one one);
+int vfio_unmap_all(struct vfio_space *space, const struct be_unmap *unmaps, unsigned int count,
+		   unsigned int *done, unsigned int *crossings, vfio_unmap_one one);
 
 extern const struct be_pci_ops vfio_pci_ops;
 
@@ -141,12 +198,34 @@ int vfio_dev_opened(struct vfio_dev *dev, int fd);
 /* Stops the device's DMA and closes it; VFIO resets it then. */
 void vfio_dev_close(struct vfio_dev *dev);
 
+/* type1's container. */
+
+#define VFIO_CONTAINER "/dev/vfio/vfio"
+
+struct vfio_container_info {
+	struct vfio_ranges ranges;
+	uint64_t page_sizes;
+	uint64_t max_maps; /* that it takes now */
+};
+
+uint64_t vfio_container_entry_limit(void); /* of new ones */
+int vfio_container_open(struct be *be);
+/* It has an IOMMU: what that allows. Return: 0 or a negative errno and a message. */
+int vfio_container_info(struct be *be, int container, struct vfio_container_info *info);
+
 /*
  * The host's view of a device. All of them: 0 or a negative errno and a message.
  */
 
-/* @name is a PCI address, "0000:00:08.0" or "00:08.0", of a device that exists. */
-int vfio_find_device(struct be *be, const char *name, char address[static VFIO_ADDRESS_BYTES]);
+/*
+ * @name is a PCI address, "0000:00:08.0" or "00:08.0", of a device that exists. "@7" behind it: the
+ * file that is to be opened for it is open as number 7, by a process that may open it. *fd is that
+ * number, or -1.
+ */
+int vfio_find_device(struct be *be, const char *name, char address[static VFIO_ADDRESS_BYTES],
+		     int *fd);
+/* Digits only. No message. */
+bool vfio_parse_number(const char *text, size_t length, int *number);
 /* It is behind an IOMMU: its group. */
 int vfio_find_group(struct be *be, const char *address, unsigned int *group);
 /* It belongs to a driver of VFIO. */
@@ -156,6 +235,8 @@ int vfio_fail_not_viable(struct be *be, unsigned int group);
 /* An entry of a folder whose first letter is in @initials. No message. */
 int vfio_find_entry(const char *folder, const char *initials, char *name, size_t name_bytes);
 
+/* A copy of a file that was handed over. */
+int vfio_dup(struct be *be, int fd);
 /* Opens a device file; @module is what makes it. */
 int vfio_open(struct be *be, const char *path, const char *module);
 /* The same for a probe: @why receives the message. */

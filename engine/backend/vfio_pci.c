@@ -131,7 +131,6 @@ static int irq_set(struct be_dev *base, enum be_pci_irq kind, const int *eventfd
 		   unsigned int count)
 {
 	static const uint32_t indices[] = {
-		[BE_PCI_INTX] = VFIO_PCI_INTX_IRQ_INDEX,
 		[BE_PCI_MSI] = VFIO_PCI_MSI_IRQ_INDEX,
 		[BE_PCI_MSIX] = VFIO_PCI_MSIX_IRQ_INDEX,
 	};

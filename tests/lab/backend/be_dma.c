@@ -97,13 +97,43 @@ static void check_file(struct be_lab *lab, struct be_space *space, unsigned int 
 	CHECK(close(attr.fd) == 0);
 }
 
+/*
+ * The kernel of the machine maps files as files: what lies at the address does not matter then. A
+ * driver that passes its address in silence would reach other memory, here.
+ */
+static void check_file_is_used(struct be_lab *lab, struct be_space *space)
+{
+	struct be_mem_attr attr = { .bytes = 4 * PAGE, .page_bytes = PAGE };
+	const uint64_t iova = 0x3800000;
+	struct be_mem *mem;
+	uint8_t *file, *other;
+
+	attr.fd = memfd_create("lab", MFD_CLOEXEC);
+	CHECK(attr.fd >= 0);
+	CHECK(ftruncate(attr.fd, 8 * PAGE) == 0);
+	attr.fd_offset = 4 * PAGE;
+	attr.va = mmap(NULL, attr.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, attr.fd, 4 * PAGE);
+	file = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, attr.fd, 0);
+	CHECK(attr.va != MAP_FAILED && file != MAP_FAILED);
+	CHECK(lab->ops->mem_add(lab->be, &attr, &mem) == 0);
+	other = mmap(attr.va, attr.bytes, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	CHECK(other == attr.va);
+	CHECK(be_lab_map(space, iova, other + PAGE, PAGE, IOAS_RW) == 0);
+	CHECK(be_lab_reaches(lab, iova, file + 5 * PAGE));
+	CHECK(!be_lab_reaches(lab, iova, other + PAGE));
+	CHECK(be_lab_unmap(space, iova, PAGE) == 0);
+	lab->ops->mem_del(mem);
+	CHECK(munmap(file, 8 * PAGE) == 0 && munmap(other, attr.bytes) == 0);
+	CHECK(close(attr.fd) == 0);
+}
+
 /* A file of a kind that cannot be mapped as such: the address must serve. */
 static void check_other_file(struct be_lab *lab, struct be_space *space)
 {
 	uint8_t *memory = lab_buffer(4 * PAGE, 0, 0);
 	struct be_mem_attr attr = { .va = memory, .bytes = 4 * PAGE, .page_bytes = PAGE };
 	struct be_mem *mem;
-
 	int pipes[2];
 
 	CHECK(pipe(pipes) == 0);
@@ -152,6 +182,8 @@ int main(int argc, char **argv)
 	lab_step("files: a memfd, one of hugepages, a file that is none");
 	check_file(&lab, space, MFD_CLOEXEC, PAGE);
 	check_file(&lab, space, MFD_CLOEXEC | MFD_HUGETLB, 2 * MIB);
+	if (be_lab_is(&lab, "iommufd"))
+		check_file_is_used(&lab, space);
 	check_other_file(&lab, space);
 	lab_step("nothing stays pinned");
 	CHECK(be_lab_pins() == pins);

@@ -45,6 +45,10 @@ static void check_names(struct be_lab *lab)
 	refuse(lab, "0000:00:08.9", -EINVAL, "no PCI address");
 	refuse(lab, " 0000:00:08.0", -EINVAL, "no PCI address");
 	refuse(lab, "-1:00:08.0", -EINVAL, "no PCI address");
+	refuse(lab, "0000:00:08.0@", -EINVAL, "number of an open file");
+	refuse(lab, "0000:00:08.0@-1", -EINVAL, "number of an open file");
+	refuse(lab, "0000:00:08.0@3x", -EINVAL, "number of an open file");
+	refuse(lab, "0000:00:08.0@999", -EINVAL, "number of an open file");
 	refuse(lab, "0000:7f:08.0", -ENODEV, "/sys/bus/pci/devices/0000:7f:08.0");
 	lab_step("an address without its domain");
 	accept(lab, lab->address + strlen("0000:"));
@@ -155,6 +159,7 @@ static void check_permission(struct be_lab *lab)
 	CHECK(step >= 1 && step < 4);
 	CHECK(lab->ops->probe(why, sizeof(why)) == 0);
 	printf("    %s\n", why);
+	be_lab_run("chown -R 0 /dev/vfio; [ ! -e /dev/iommu ] || chown 0 /dev/iommu");
 }
 
 /* Only where the module can be taken away. */
@@ -182,6 +187,16 @@ static void check_options(struct be_lab *lab)
 	be_lab_check_text(lab, "unknown option \"colour=blue\"");
 	CHECK(lab->ops->open(&lab->diag, "", &be) == 0);
 	lab->ops->close(be);
+	if (!be_lab_is(lab, "iommufd"))
+		return;
+	CHECK(lab->ops->open(&lab->diag, "huge_pages=1,", &be) == -EINVAL);
+	be_lab_check_text(lab, "last comma");
+	CHECK(lab->ops->open(&lab->diag, "huge_pages=2", &be) == -EINVAL);
+	CHECK(lab->ops->open(&lab->diag, "huge_pages=", &be) == -EINVAL);
+	CHECK(lab->ops->open(&lab->diag, "huge_pages=0,fd=", &be) == -EINVAL);
+	CHECK(lab->ops->open(&lab->diag, "fd=-1", &be) == -EINVAL);
+	CHECK(lab->ops->open(&lab->diag, "fd=999", &be) == -EBADF);
+	be_lab_check_text(lab, "file 999");
 }
 
 static void check_kinds(struct be_lab *lab)
