@@ -27,6 +27,8 @@ SANITIZERS = {
     },
 }
 TSAN_SUPPRESSIONS = "tests/tsan.supp"
+# Programs whose promise is about what the whole machine has: alone, whatever meson says.
+ALONE = ("hugepages",)
 # Programs that use DPDK: neither it nor its huge pages can be instrumented.
 NOT_SANITIZED = ("host-dpdk",)
 
@@ -46,11 +48,11 @@ def run_meson_test(report, test, prefix=(), env=None, slower=1):
 
 def run_meson_tests(report, tests, **how):
     """Those that may run side by side first, then the others alone."""
+    together = [test for test in tests if test.parallel and test.name not in ALONE]
     with concurrent.futures.ThreadPoolExecutor(jobs()) as pool:
-        list(pool.map(lambda test: run_meson_test(report, test, **how),
-                      [test for test in tests if test.parallel]))
+        list(pool.map(lambda test: run_meson_test(report, test, **how), together))
     for test in tests:
-        if not test.parallel:
+        if test not in together:
             run_meson_test(report, test, **how)
 
 
