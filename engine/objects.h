@@ -203,8 +203,9 @@ struct ioas_window {
 	uint64_t va;
 	uint64_t entry_base; /* entry of the first page; page i: + i * entry_step */
 	uint64_t entry_step;
-	uint64_t present; /* copies of pt_entry_form */
-	unsigned int stamp_shift;
+	uint64_t present;    /* any of these bits: granted */
+	uint64_t start;	     /* the bit that marks the first page of a granted slot */
+	uint64_t free_entry; /* INVAL_STAMP_WINDOW, as an entry */
 	uint32_t slots;
 	uint32_t slot_pages;
 	uint32_t first_index; /* of the first page in the first table */

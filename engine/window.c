@@ -3,12 +3,20 @@
  * Windows: IOVA that is owned for good, with its leaf tables in place, so that a grant is one
  * store and a revocation another.
  *
- * An entry of a window's slot is present (granted; with CLAIM set, so that ioas_unmap() leaves it
- * alone) or holds a stamp with INVAL_STAMP_WINDOW, so that nobody maps there and a grant can see
- * what it has to wait for (I1). Slots are their users' to synchronise: entries are loaded and
- * stored, not exchanged.
+ * A page of a window has one translation and no other for as long as the window lives. So a slot
+ * that was revoked may be granted again at once, whatever the state of its invalidation: what a
+ * device may still have cached is the very translation that is granted. (I1 is about stale
+ * translations that are wrong; this one is right again. Nothing else can come in its place before
+ * the window is destroyed, which waits.) Source: "vIOMMU: Efficient IOMMU Emulation" (ATC'11),
+ * optimistic teardown.
  *
- * Budget at runs of ascending slots of one page: about eight instructions a slot, each way.
+ * An entry of a window's page is present (with CLAIM set, so that ioas_unmap() leaves it alone)
+ * or holds INVAL_STAMP_WINDOW, so that nobody else maps there. Slots are their users' to
+ * synchronise: entries are loaded and stored, not exchanged.
+ *
+ * A call that fails has changed nothing that a device could see: it looks at all slots first.
+ *
+ * Budget at runs of ascending slots of one page: about twelve instructions a slot, each way.
  */
 #include "objects.h"
 
@@ -19,6 +27,9 @@
 
 #define TAG_OPEN 1
 
+#define RELAXED memory_order_relaxed
+#define RELEASE memory_order_release
+
 /* Hot calls. */
 
 static inline _Atomic uint64_t *entry_at(const struct ioas_window *window, uint64_t page)
@@ -26,6 +37,34 @@ static inline _Atomic uint64_t *entry_at(const struct ioas_window *window, uint6
 	uint64_t at = window->first_index + page;
 
 	return &window->entries[at / PT_ENTRIES][at % PT_ENTRIES];
+}
+
+static inline bool is_granted(const struct ioas_window *window, uint64_t page)
+{
+	return atomic_load_explicit(entry_at(window, page), RELAXED) & window->present;
+}
+
+static inline uint64_t first_page(const struct ioas_window *window, uint32_t slot)
+{
+	return (uint64_t)slot * window->slot_pages;
+}
+
+/* Release: what the caller wrote to the pages comes before the entry that shows them. */
+static inline void fill(struct ioas_window *window, uint32_t slot)
+{
+	uint64_t page = first_page(window, slot);
+	uint64_t value = window->entry_base + page * window->entry_step;
+
+	for (uint32_t i = 0; i < window->slot_pages; i++, value += window->entry_step)
+		atomic_store_explicit(entry_at(window, page + i), value, RELEASE);
+}
+
+static inline void clear(struct ioas_window *window, uint32_t slot)
+{
+	uint64_t page = first_page(window, slot);
+
+	for (uint32_t i = 0; i < window->slot_pages; i++)
+		atomic_store_explicit(entry_at(window, page + i), window->free_entry, RELAXED);
 }
 
 static int check(struct ioas_queue *q, const struct ioas_window *window)
@@ -46,121 +85,9 @@ static int bad_slot(struct ioas_queue *q, const struct ioas_window *window, cons
 					    : "not granted");
 }
 
-/* Is the stamp of an entry one that has to be waited for? */
-static inline bool must_wait(struct ioas_queue *q, uint64_t stamp)
-{
-	const struct inval_source *source = inval_stamp_source(&q->as->inval, stamp);
-
-	return source && inval_stamp_behind(source, stamp);
-}
-
-/* Return: 0, or -EEXIST, or what the invalidation said; pages granted before it stay granted. */
-static int grant_slow(struct ioas_queue *q, uint64_t stamp)
-{
-	int ret = inval_stamp_wait(&q->as->inval, stamp);
-
-	if (!ret)
-		queue_harvest(q);
-	return ret;
-}
-
-/* Grant pages [page, page + count). Return: 0, or an error and *done pages are granted. */
-static inline int grant_pages(struct ioas_queue *q, const struct ioas_window *window,
-			      uint64_t page, uint32_t count, uint32_t *done)
-{
-	uint64_t value = window->entry_base + page * window->entry_step;
-
-	for (*done = 0; *done < count; ++*done, value += window->entry_step) {
-		_Atomic uint64_t *entry = entry_at(window, page + *done);
-		uint64_t old = atomic_load_explicit(entry, memory_order_relaxed);
-		uint64_t stamp = (old >> window->stamp_shift) & ~INVAL_STAMP_WINDOW;
-
-		if (__builtin_expect(old & window->present, 0))
-			return -EEXIST;
-		if (__builtin_expect(stamp && must_wait(q, stamp), 0)) {
-			int ret = grant_slow(q, stamp);
-
-			if (ret)
-				return ret;
-		}
-		atomic_store_explicit(entry, value, memory_order_release);
-	}
-	return 0;
-}
-
-/* Pages that were granted in vain: take them back as a revocation does. */
-static void take_back(struct ioas_queue *q, const struct ioas_window *window, uint64_t page,
-		      uint32_t count)
-{
-	uint64_t stamp = (inval_stamp(q->source, inval_position(q->source)) | INVAL_STAMP_WINDOW)
-			 << window->stamp_shift;
-
-	for (uint32_t i = 0; i < count; i++)
-		atomic_store_explicit(entry_at(window, page + i), stamp, memory_order_relaxed);
-	if (!count)
-		return;
-	inval_add(q->source, window->iova + page * IOAS_PAGE_SIZE, count * IOAS_PAGE_SIZE);
-	inval_publish(q->source);
-	q->pending++;
-}
-
-static int undo_grant(struct ioas_queue *q, const struct ioas_window *window,
-		      const uint32_t *slots, unsigned int index, uint32_t pages, int code)
-{
-	if (pages)
-		take_back(q, window, (uint64_t)slots[index] * window->slot_pages, pages);
-	for (unsigned int i = 0; i < index; i++)
-		take_back(q, window, (uint64_t)slots[i] * window->slot_pages, window->slot_pages);
-	if (q->as->mode == IOAS_STRICT && q->pending)
-		inval_commit(&q->as->inval, q->source, ioas_ticket(q));
-	if (code != -EINVAL && code != -EEXIST)
-		return queue_fail(q, code, "[%u]: slot %u: invalidation failed: %s", index,
-				  slots[index], strerror(-code));
-	return bad_slot(q, window, slots, index, code);
-}
-
-int ioas_window_grant(struct ioas_queue *q, struct ioas_window *window, const uint32_t *slots,
-		      unsigned int count)
-{
-	const uint32_t slot_pages = window->slot_pages;
-	int ret = check(q, window);
-	uint32_t done;
-
-	if (ret)
-		return ret;
-	for (unsigned int i = 0; i < count; i++) {
-		if (__builtin_expect(slots[i] >= window->slots, 0))
-			return undo_grant(q, window, slots, i, 0, -EINVAL);
-		if (slot_pages == 1)
-			ret = grant_pages(q, window, slots[i], 1, &done);
-		else
-			ret = grant_pages(q, window, (uint64_t)slots[i] * slot_pages, slot_pages,
-					  &done);
-		if (__builtin_expect(ret != 0, 0))
-			return undo_grant(q, window, slots, i, done, ret);
-	}
-	counter_add(&q->counters, COUNTER_MAPS, count);
-	return 0;
-}
-
-/* Put back what a revocation that fails has taken: the device never saw it gone. */
-static int undo_revoke(struct ioas_queue *q, const struct ioas_window *window,
-		       const uint32_t *slots, unsigned int index, int code)
-{
-	for (unsigned int i = 0; i < index; i++)
-		for (uint32_t j = 0; j < window->slot_pages; j++) {
-			uint64_t page = (uint64_t)slots[i] * window->slot_pages + j;
-
-			atomic_store_explicit(entry_at(window, page),
-					      window->entry_base + page * window->entry_step,
-					      memory_order_release);
-		}
-	return bad_slot(q, window, slots, index, code);
-}
-
-/* Runs of neighbouring slots, each asked for as one range. Return: how many runs. */
-static uint32_t ask(struct ioas_queue *q, const struct ioas_window *window, const uint32_t *slots,
-		    unsigned int count)
+/* Runs of neighbouring slots, each asked for as one range; publishes. */
+static void ask(struct ioas_queue *q, const struct ioas_window *window, const uint32_t *slots,
+		unsigned int count)
 {
 	const uint64_t slot_bytes = window->slot_pages * IOAS_PAGE_SIZE;
 	uint32_t runs = 0;
@@ -173,41 +100,89 @@ static uint32_t ask(struct ioas_queue *q, const struct ioas_window *window, cons
 		inval_add(q->source, window->iova + slots[first] * slot_bytes,
 			  (i - first) * slot_bytes);
 	}
-	return runs;
+	inval_publish(q->source);
+	q->pending += count;
+	counter_add(&q->counters, COUNTER_INVAL_ASKED, count);
+	counter_add(&q->counters, COUNTER_INVAL_MERGED, count - runs);
+}
+
+/* A slot that is named twice: found when it is granted already. */
+static int undo_grant(struct ioas_queue *q, struct ioas_window *window, const uint32_t *slots,
+		      unsigned int index)
+{
+	for (unsigned int i = 0; i < index; i++)
+		clear(window, slots[i]);
+	/* No device was told, but one may have guessed. */
+	ask(q, window, slots, index);
+	queue_settle(q);
+	return bad_slot(q, window, slots, index, -EEXIST);
+}
+
+int ioas_window_grant(struct ioas_queue *q, struct ioas_window *window, const uint32_t *slots,
+		      unsigned int count)
+{
+	int ret = check(q, window);
+
+	if (ret)
+		return ret;
+	for (unsigned int i = 0; i < count; i++) {
+		if (__builtin_expect(slots[i] >= window->slots, 0))
+			return bad_slot(q, window, slots, i, -EINVAL);
+		if (__builtin_expect(is_granted(window, first_page(window, slots[i])), 0))
+			return bad_slot(q, window, slots, i, -EEXIST);
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		if (__builtin_expect(is_granted(window, first_page(window, slots[i])), 0))
+			return undo_grant(q, window, slots, i);
+		fill(window, slots[i]);
+	}
+	counter_add(&q->counters, COUNTER_MAPS, count);
+	return 0;
+}
+
+/*
+ * Mark a granted slot as about to be revoked, by a bit that devices ignore. Return: 0, or what is
+ * wrong with it; a slot that is named twice is marked already.
+ */
+static inline int mark(struct ioas_window *window, uint32_t slot)
+{
+	_Atomic uint64_t *entry;
+	uint64_t old;
+
+	if (__builtin_expect(slot >= window->slots, 0))
+		return -EINVAL;
+	entry = entry_at(window, first_page(window, slot));
+	old = atomic_load_explicit(entry, RELAXED);
+	if (__builtin_expect(!(old & window->present) || !(old & window->start), 0))
+		return -ENOENT;
+	atomic_store_explicit(entry, old & ~window->start, RELAXED);
+	return 0;
+}
+
+static int undo_mark(struct ioas_queue *q, struct ioas_window *window, const uint32_t *slots,
+		     unsigned int index, int code)
+{
+	for (unsigned int i = 0; i < index; i++)
+		fill(window, slots[i]);
+	return bad_slot(q, window, slots, index, code);
 }
 
 int ioas_window_revoke(struct ioas_queue *q, struct ioas_window *window, const uint32_t *slots,
 		       unsigned int count)
 {
-	const uint32_t slot_pages = window->slot_pages;
-	uint64_t stamp;
-	uint32_t runs;
 	int ret = check(q, window);
 
 	if (ret || !count)
 		return ret;
-	stamp = (inval_stamp(q->source, inval_position(q->source)) | INVAL_STAMP_WINDOW)
-		<< window->stamp_shift;
 	for (unsigned int i = 0; i < count; i++) {
-		uint64_t page = (uint64_t)slots[i] * slot_pages;
-
-		if (__builtin_expect(slots[i] >= window->slots, 0))
-			return undo_revoke(q, window, slots, i, -EINVAL);
-		for (uint32_t j = 0; j < slot_pages; j++) {
-			_Atomic uint64_t *entry = entry_at(window, page + j);
-
-			if (__builtin_expect(!(atomic_load_explicit(entry, memory_order_relaxed) &
-					       window->present), 0))
-				return undo_revoke(q, window, slots, i, -ENOENT);
-			atomic_store_explicit(entry, stamp, memory_order_relaxed);
-		}
+		ret = mark(window, slots[i]);
+		if (__builtin_expect(ret != 0, 0))
+			return undo_mark(q, window, slots, i, ret);
 	}
-	runs = ask(q, window, slots, count);
-	inval_publish(q->source);
-	q->pending += count;
+	for (unsigned int i = 0; i < count; i++)
+		clear(window, slots[i]);
+	ask(q, window, slots, count);
 	counter_add(&q->counters, COUNTER_UNMAPS, count);
-	counter_add(&q->counters, COUNTER_INVAL_ASKED, count);
-	counter_add(&q->counters, COUNTER_INVAL_MERGED, count - runs);
 	return queue_settle(q);
 }
 
@@ -284,15 +259,14 @@ static int install_tables(struct ioas_window *window)
 /* Mark one entry as a window's. What waits for an invalidation has been settled before. */
 static bool own_page(const struct ioas_window *window, uint64_t page)
 {
-	const uint64_t mark = INVAL_STAMP_WINDOW << window->stamp_shift;
 	_Atomic uint64_t *entry = entry_at(window, page);
-	uint64_t old = atomic_load_explicit(entry, memory_order_relaxed);
+	uint64_t old = atomic_load_explicit(entry, RELAXED);
 
 	do {
-		if ((old & window->present) || (old & mark))
+		if ((old & window->present) || (old & window->free_entry))
 			return false;
-	} while (!atomic_compare_exchange_weak_explicit(entry, &old, mark, memory_order_relaxed,
-							memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(entry, &old, window->free_entry, RELAXED,
+							RELAXED));
 	return true;
 }
 
@@ -304,13 +278,13 @@ static int own_pages(const struct ioas_window *window)
 		if (own_page(window, i))
 			continue;
 		while (i-- > 0)
-			atomic_store_explicit(entry_at(window, i), 0, memory_order_relaxed);
+			atomic_store_explicit(entry_at(window, i), 0, RELAXED);
 		return -EEXIST;
 	}
 	return 0;
 }
 
-static int fill(struct ioas_window *window, const struct ioas_window_opts *opts)
+static int set_up(struct ioas_window *window, const struct ioas_window_opts *opts)
 {
 	struct ioas *as = window->as;
 	const struct pt_entry_form *form = pt_entry_form(as->pt);
@@ -327,7 +301,8 @@ static int fill(struct ioas_window *window, const struct ioas_window_opts *opts)
 	window->entry_base = form->base[opts->prot] | form->claim | oa >> form->oa_shift;
 	window->entry_step = IOAS_PAGE_SIZE >> form->oa_shift;
 	window->present = form->present;
-	window->stamp_shift = form->stamp_shift;
+	window->start = form->start;
+	window->free_entry = INVAL_STAMP_WINDOW << form->stamp_shift;
 	ret = own_range(window, opts->identity ? window->va : (uint64_t)opts->iova);
 	/* Entries, and 2 MiB leaves, that were cleared must not be cached any more (I1). */
 	ret = ret ?: inval_commit_all(&as->inval);
@@ -365,7 +340,7 @@ int ioas_window_create(struct ioas *as, const struct ioas_window_opts *opts,
 				"window: va %p, %" PRIu64 " bytes: not inside one registered memory",
 				opts->va, opts->bytes);
 	else
-		ret = fill(window, opts);
+		ret = set_up(window, opts);
 	if (!ret)
 		as->windows++;
 	else if (window->mem)
@@ -379,36 +354,22 @@ int ioas_window_create(struct ioas *as, const struct ioas_window_opts *opts,
 	return 0;
 }
 
-/* Is any page granted? */
-static bool is_granted(const struct ioas_window *window, uint32_t *slot)
-{
-	const uint64_t pages = window->bytes >> IOAS_PAGE_SHIFT;
-
-	for (uint64_t i = 0; i < pages; i++)
-		if (atomic_load_explicit(entry_at(window, i), memory_order_relaxed) &
-		    window->present) {
-			*slot = i / window->slot_pages;
-			return true;
-		}
-	return false;
-}
-
 int ioas_window_destroy(struct ioas_window *window)
 {
 	const uint64_t pages = window->bytes >> IOAS_PAGE_SHIFT;
 	struct ioas *as = window->as;
 	struct ioas_ctx *ctx = as->ctx;
-	uint32_t slot;
 	int ret;
 
-	if (is_granted(window, &slot))
-		return diag_fail(&ctx->diag, -EBUSY, "window: slot %u is granted", slot);
+	for (uint32_t slot = 0; slot < window->slots; slot++)
+		if (is_granted(window, first_page(window, slot)))
+			return diag_fail(&ctx->diag, -EBUSY, "window: slot %u is granted", slot);
 	ret = inval_commit_all(&as->inval);
 	if (ret)
 		return diag_fail(&ctx->diag, ret, "window: invalidation failed: %s",
 				 strerror(-ret));
 	for (uint64_t i = 0; i < pages; i++)
-		atomic_store_explicit(entry_at(window, i), 0, memory_order_relaxed);
+		atomic_store_explicit(entry_at(window, i), 0, RELAXED);
 	pthread_mutex_lock(&ctx->admin);
 	as->windows--;
 	mem_unuse(window->mem);

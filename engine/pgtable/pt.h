@@ -183,6 +183,7 @@ bool pt_each(const struct pt *pt, uint64_t start, uint64_t last, pt_visit_fn vis
  */
 struct pt_entry_form {
 	uint64_t base[IOAS_RW + 1]; /* by enum ioas_prot: every bit but the address, START set */
+	uint64_t start;		    /* START */
 	uint64_t claim;		    /* CLAIM: pt_claim() leaves it alone */
 	uint64_t present;	    /* any of these bits: present */
 	unsigned int oa_shift;	    /* right shift of an output address */

@@ -64,15 +64,15 @@ static void drop_at(struct soft_tlb *tlb, uint32_t at)
 static uint32_t probe(struct soft_tlb *tlb, uint64_t addr, unsigned int class, uint32_t id)
 {
 	uint32_t hash = soft_tlb_hash(addr, class);
-	uint32_t at = tlb->hints[hash & tlb->hint_mask];
+	uint32_t at = (hash & tlb->set_mask) << tlb->ways_lg2;
+	uint32_t guess = at + tlb->hints[hash & tlb->hint_mask];
 	uint64_t tag = soft_tlb_tag(addr, class, id);
 	uint32_t end;
 
-	if (likely(tlb->entries[at].tag == tag)) {
-		drop_at(tlb, at);
+	if (likely(tlb->entries[guess].tag == tag)) {
+		drop_at(tlb, guess);
 		return 1;
 	}
-	at = (hash & tlb->set_mask) << tlb->ways_lg2;
 	for (end = at + tlb->ways; at < end; at++)
 		if (tlb->entries[at].tag == tag) {
 			drop_at(tlb, at);

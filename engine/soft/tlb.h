@@ -12,8 +12,8 @@
  * A cache id stands for a domain until the domain is flushed: then the domain gets a new id, and
  * nothing can match the old entries any more. That makes a domain flush O(1).
  *
- * Hints make the model fast and are no part of what it models: a hint says at which entry an
- * address was last found. The entry's tag decides, so a wrong hint costs a scan of the set and
+ * Hints make the model fast and are no part of what it models: a hint says in which way of its
+ * set an address was last found. The entry's tag decides, so a wrong hint costs a scan of the set and
  * changes no result. A hit by hint touches one cache line of the entries and one of the hints.
  *
  * Locking: everything under the unit's lock.
@@ -51,7 +51,7 @@ struct soft_tlb_set {
 
 struct soft_tlb {
 	struct soft_tlb_entry *entries; /* ways of set 0, ways of set 1, ... */
-	uint32_t *hints;		/* index of an entry, by hash */
+	uint8_t *hints;			/* way of an entry, by hash */
 	uint32_t hint_mask;
 	uint32_t set_mask;
 	uint32_t ways;
@@ -102,8 +102,10 @@ static inline uint32_t soft_tlb_hash(uint64_t addr, unsigned int class)
 static inline uint64_t soft_tlb_guess(const struct soft_tlb *tlb, uint64_t addr, uint32_t id,
 				      unsigned int class)
 {
+	uint32_t hash = soft_tlb_hash(addr, class);
 	const struct soft_tlb_entry *entry =
-		&tlb->entries[tlb->hints[soft_tlb_hash(addr, class) & tlb->hint_mask]];
+		&tlb->entries[((hash & tlb->set_mask) << tlb->ways_lg2) +
+			      tlb->hints[hash & tlb->hint_mask]];
 
 	return likely(entry->tag == soft_tlb_tag(addr, class, id)) ? entry->data : 0;
 }
@@ -134,7 +136,7 @@ static inline uint64_t soft_tlb_scan_class(struct soft_tlb *tlb, uint64_t addr, 
 		entry = soft_tlb_match(set, tlb->ways, tag);
 	if (likely(!entry))
 		return 0;
-	tlb->hints[hash & tlb->hint_mask] = entry - tlb->entries;
+	tlb->hints[hash & tlb->hint_mask] = entry - set;
 	return entry->data;
 }
 
@@ -188,22 +190,22 @@ static inline uint64_t soft_tlb_fill(struct soft_tlb *tlb, uint64_t addr, unsign
 	uint32_t hash = soft_tlb_hash(addr, class);
 	uint32_t index = hash & tlb->set_mask;
 	struct soft_tlb_set *set = &tlb->sets[index];
-	uint32_t at = index << tlb->ways_lg2;
 	struct soft_tlb_entry *entry;
+	uint32_t way;
 	uint64_t victim;
 
 	if (set->free) {
-		at += __builtin_ctz(set->free);
+		way = __builtin_ctz(set->free);
 		set->free &= set->free - 1;
 	} else {
-		at += set->next;
+		way = set->next;
 		set->next = (set->next + 1) & (tlb->ways - 1);
 	}
-	entry = &tlb->entries[at];
+	entry = &tlb->entries[(index << tlb->ways_lg2) + way];
 	victim = entry->tag;
 	entry->tag = soft_tlb_tag(addr, class, id);
 	entry->data = data | SOFT_TLB_VALID;
-	tlb->hints[hash & tlb->hint_mask] = at;
+	tlb->hints[hash & tlb->hint_mask] = way;
 	return victim;
 }
 

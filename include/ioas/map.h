@@ -58,8 +58,8 @@ int ioas_map(struct ioas_queue *q, void *va, size_t bytes, uint32_t flags, ioas_
  * @iova: as mapped
  * @bytes: as mapped: a mapping is unmapped whole
  *
- * Return: 0, or nothing is unmapped and -ENOENT (some of) the range is not mapped; -EINVAL;
- * -EPERM. A failed invalidation (-EIO and others of the backend) leaves the range unmapped, its
+ * Return: 0, or nothing is unmapped and -ENOENT (some of) the range is not mapped; -EINVAL not
+ * exactly one mapping; -EBUSY a child of this address space maps it; -EPERM. A failed invalidation (-EIO and others of the backend) leaves the range unmapped, its
  * IOVA out of circulation, and is retried by the next flush.
  */
 int ioas_unmap(struct ioas_queue *q, ioas_iova_t iova, size_t bytes);
@@ -106,8 +106,8 @@ int ioas_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsigned
  * ioas_window_grant - make slots visible: one store a page
  * @slots: slot numbers; runs of ascending neighbours are fastest
  *
- * A slot whose revocation is still waiting for its invalidation is waited for (I1): use tickets
- * to avoid that. Return: 0, or nothing is granted and -EEXIST a slot is granted already; -EINVAL
+ * A slot that was revoked may be granted again at once, also while its invalidation is pending: a
+ * slot's translation never changes. Return: 0, or nothing is granted and -EEXIST a slot is granted already; -EINVAL
  * no such slot; -EXDEV the window is of another address space; -EPERM.
  */
 int ioas_window_grant(struct ioas_queue *q, struct ioas_window *window, const uint32_t *slots,

@@ -30,6 +30,8 @@ void glue_config_defaults(struct glue_config *config)
 {
 	memset(config, 0, sizeof(*config));
 	config->mode = GLUE_MODE_BATCHED;
+	config->batch_max = 256;
+	config->batch_ns = UINT64_C(10000000);
 	snprintf(config->backend, sizeof(config->backend), "soft");
 }
 
@@ -116,11 +118,11 @@ static int parse_glue_pair(const char *where, const char *key, const char *value
 				sizeof(glue->backend_options));
 	} else if (strcmp(key, "batch_max") == 0) {
 		glue->given |= GLUE_GIVEN_BATCH_MAX;
-		rc = parse_number(where, key, value, 1, 4096, &number);
+		rc = parse_number(where, key, value, 2, 4096, &number);
 		glue->batch_max = (uint32_t)number;
 	} else if (strcmp(key, "batch_ns") == 0) {
 		glue->given |= GLUE_GIVEN_BATCH_NS;
-		rc = parse_number(where, key, value, 100000, UINT64_C(10000000000), &number);
+		rc = parse_number(where, key, value, 200000, UINT64_C(10000000000), &number);
 		glue->batch_ns = number;
 	} else {
 		return 0;

@@ -37,8 +37,8 @@ enum glue_given {
 struct glue_config {
 	uint32_t given; /* mask of enum glue_given */
 	enum glue_mode mode;
-	uint32_t batch_max; /* 0: the library's default */
-	uint64_t batch_ns;  /* 0: the library's default */
+	uint32_t batch_max; /* buffers of an lcore that may still be reached after they were freed */
+	uint64_t batch_ns;  /* and for how long */
 	char backend[32];
 	char backend_options[GLUE_TEXT_MAX];
 };

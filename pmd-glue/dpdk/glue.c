@@ -88,9 +88,10 @@ static int create_space(const struct glue_config *config)
 		break;
 	}
 	if (config->mode == GLUE_MODE_BATCHED) {
+		/* Pools use up the other half: see glue_warm_max() and pool_sweep(). */
 		opts.mode = IOAS_BATCHED;
-		opts.batch_max = config->batch_max;
-		opts.batch_ns = config->batch_ns;
+		opts.batch_max = RTE_MAX(config->batch_max / 2, 1U);
+		opts.batch_ns = RTE_MAX(config->batch_ns / 2, UINT64_C(100000));
 	}
 	rc = ioas_create(glue.ctx, &opts, &glue.as);
 	if (rc != 0)
@@ -211,9 +212,12 @@ void glue_close(void)
 
 uint64_t glue_exposure_ns(void)
 {
-	if (glue.config.mode != GLUE_MODE_BATCHED)
-		return 0;
-	return glue.config.batch_ns != 0 ? glue.config.batch_ns : UINT64_C(10000000);
+	return glue.config.mode == GLUE_MODE_BATCHED ? glue.config.batch_ns : 0;
+}
+
+uint32_t glue_warm_max(void)
+{
+	return RTE_MIN(glue.config.batch_max / 2, (uint32_t)GLUE_WARM_MAX);
 }
 
 int glue_lcore_own(struct glue_lcore *lcore)

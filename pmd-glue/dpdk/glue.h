@@ -59,9 +59,8 @@ struct glue {
 	struct ioas_queue *setup_queue; /* adopted by each user, under setup_lock */
 	struct glue_region *eal_pages;	/* static mode: pages of EAL that are mapped; setup_lock */
 	bool eal_events;
-	uint64_t pool_flushes; /* a dequeue had to flush its own lcore's invalidations */
-	uint64_t pool_steals;  /* ... or to take buffers from other lcores */
-	uint64_t pool_errors;  /* buffers lost to a failed call */
+	uint64_t pool_steals; /* a dequeue had to take buffers from other lcores */
+	uint64_t pool_errors; /* buffers lost to a failed call */
 	struct glue_lcore lcores[GLUE_LCORES];
 };
 
@@ -75,6 +74,13 @@ extern _Thread_local uint64_t glue_thread __attribute__((visibility("hidden")));
  */
 int glue_open(const struct glue_config *want);
 void glue_close(void);
+
+/*
+ * Mode batched: how many freed buffers an lcore's share of a pool may keep visible. They are half
+ * of batch_max; the library's own batching has the other half.
+ */
+#define GLUE_WARM_MAX 2048
+uint32_t glue_warm_max(void);
 
 /* Bound of the time for which a buffer that was freed can still be reached, in ns. */
 uint64_t glue_exposure_ns(void);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_alarm.h>
 #include <rte_common.h>
 #include <rte_errno.h>
 #include <rte_malloc.h>
@@ -53,6 +54,55 @@ static ssize_t pool_calc_mem_size(const struct rte_mempool *mp, uint32_t count, 
 	return bytes;
 }
 
+/*
+ * Pools with warm objects, and the tick that cools them: EAL's alarms, in EAL's own thread. The
+ * period is a quarter of what the mode promises: an object is warm for two ticks at most, and the
+ * library's batching has the other half.
+ */
+static pthread_mutex_t sweep_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pool *sweep_pools;
+
+static void pool_sweep(void *arg)
+{
+	(void)arg;
+	pthread_mutex_lock(&sweep_lock);
+	for (struct pool *pool = sweep_pools; pool != NULL; pool = pool->next)
+		pool_cool(pool, false);
+	if (sweep_pools != NULL &&
+	    rte_eal_alarm_set(glue_exposure_ns() / 4000, pool_sweep, NULL) != 0)
+		GLUE_LOG(ERR, "no alarm: free buffers stay visible");
+	pthread_mutex_unlock(&sweep_lock);
+}
+
+static int sweep_start(struct pool *pool)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&sweep_lock);
+	if (sweep_pools == NULL)
+		rc = rte_eal_alarm_set(glue_exposure_ns() / 4000, pool_sweep, NULL);
+	if (rc == 0) {
+		pool->next = sweep_pools;
+		sweep_pools = pool;
+	} else {
+		GLUE_LOG(ERR, "pool %s: no alarm: %s", pool->mp->name, strerror(-rc));
+	}
+	pthread_mutex_unlock(&sweep_lock);
+	return rc;
+}
+
+static void sweep_stop(struct pool *pool)
+{
+	struct pool **link = &sweep_pools;
+
+	pthread_mutex_lock(&sweep_lock);
+	while (*link != NULL && *link != pool)
+		link = &(*link)->next;
+	if (*link != NULL)
+		*link = pool->next;
+	pthread_mutex_unlock(&sweep_lock);
+}
+
 /* Undo everything that devices and other pools could see, while the memory is still there. */
 static void pool_take_down(struct pool *pool)
 {
@@ -60,6 +110,8 @@ static void pool_take_down(struct pool *pool)
 	unsigned int out = 0;
 	int rc;
 
+	sweep_stop(pool);
+	pool_cool(pool, true);
 	if (pool->visibility != GLUE_VISIBLE_ALWAYS)
 		lcore = glue_lcore_enter();
 	/* Objects that were never returned, DPDK's own caches included, are still visible. */
@@ -155,8 +207,7 @@ static unsigned int pool_get_count(const struct rte_mempool *mp)
 		if (share == NULL)
 			continue;
 		count += __atomic_load_n(&share->ready_count, __ATOMIC_RELAXED);
-		count += __atomic_load_n(&share->tail, __ATOMIC_RELAXED) -
-			 __atomic_load_n(&share->head, __ATOMIC_RELAXED);
+		count += __atomic_load_n(&share->warm_count, __ATOMIC_RELAXED);
 	}
 	return RTE_MIN(count, mp->size);
 }
@@ -223,7 +274,14 @@ static int pool_populate(struct rte_mempool *mp, unsigned int max_objs, void *va
 	rc = glue_region_add((void *)start, len, false, &pool->region);
 	if (rc == 0 && pool->visibility == GLUE_VISIBLE_WINDOW)
 		rc = create_window(pool);
+	if (rc == 0 && glue.config.mode == GLUE_MODE_BATCHED) {
+		pool->warm_max = glue_warm_max();
+		rc = sweep_start(pool);
+	}
 	if (rc != 0) {
+		if (pool->window != NULL)
+			ioas_window_destroy(pool->window);
+		pool->window = NULL;
 		glue_region_remove(pool->region);
 		pool->region = NULL;
 		pool->base = 0;

@@ -6,9 +6,13 @@
  * it is shifted by a multiple of a cache line that changes from slot to slot, so that the headers
  * of all objects do not compete for a few sets of the caches.
  *
- * A slot is: ready (not visible, may be handed out), out (visible), or in quarantine (revoked, its
- * invalidation may not have completed). Ready and quarantined slots belong to an lcore's share,
- * under that lcore's lock; ready ones in excess go to a stack that all share.
+ * An object is out, warm or cold. Out ones are visible to devices, cold ones are not, and belong to
+ * slots whose numbers are on an lcore's stack or on one that all share. Warm ones were freed a
+ * moment ago and are visible still, in mode batched only: what is freed last is handed out first,
+ * so that most objects come out again before their time and cost neither a store to a table, nor
+ * an invalidation, nor a miss in the device's caches. They turn cold when an lcore has too many
+ * (the older half goes), or when they have not been asked for in two ticks (pool_sweep()). Bounds
+ * of the library's own batching and these together are what the mode promises.
  *
  * What DPDK's own per-lcore cache above this driver holds counts as out: create the pool without a
  * cache where each free object must be out of reach.
@@ -31,29 +35,13 @@
 #define POOL_READY_MAX 1024
 /* Slots that an lcore takes from the shared stack at once. */
 #define POOL_REFILL 256
-/* Quarantine of an lcore: a ring; when it is nearly full the lcore flushes. A power of two. */
-#define POOL_QUARANTINE 8192
-/* Small bulks share a ticket, up to so many slots: two neighbouring seals hold more than this. */
-#define POOL_SEAL_SLOTS 32
-#define POOL_SEALS	(2 * POOL_QUARANTINE / POOL_SEAL_SLOTS)
-
-/* Quarantined slots of ring positions @start to @end wait for @ticket. */
-struct pool_seal {
-	uint64_t ticket;
-	uint32_t start;
-	uint32_t end;
-};
-
-/* One lcore's share of a pool. Under that lcore's glue_lcore.lock. Positions run freely. */
+/* One lcore's share of a pool. Under that lcore's glue_lcore.lock. All are stacks. */
 struct pool_share {
+	uint32_t warm_count;
+	uint32_t warm_low; /* least warm_count since the last tick: those have not moved */
 	uint32_t ready_count;
-	uint32_t head; /* oldest quarantined slot */
-	uint32_t tail;
-	uint32_t seal_head;
-	uint32_t seal_tail;
-	uint32_t ready[POOL_READY_MAX]; /* a stack */
-	uint32_t quarantine[POOL_QUARANTINE];
-	struct pool_seal seals[POOL_SEALS];
+	uint32_t ready[POOL_READY_MAX]; /* slots */
+	void *warm[GLUE_WARM_MAX];
 };
 
 struct pool {
@@ -68,6 +56,8 @@ struct pool {
 	struct rte_stack *shared; /* ready slots */
 	struct glue_region *region;
 	struct rte_mempool *mp;
+	uint32_t warm_max; /* 0 but in mode batched */
+	struct pool *next; /* of those with warm objects */
 	struct pool_share *shares[GLUE_LCORES]; /* made on first use */
 };
 
@@ -78,6 +68,7 @@ bool pool_is_foreign(const struct rte_mempool *mp);
 int pool_enqueue(struct rte_mempool *mp, void *const *objs, unsigned int count);
 int pool_dequeue(struct rte_mempool *mp, void **objs, unsigned int count);
 void pool_fill(struct pool *pool); /* all slots of a new pool become ready */
+void pool_cool(struct pool *pool, bool all); /* a tick; or all warm objects turn cold */
 
 static inline uint32_t pool_slot(const struct pool *pool, const void *obj)
 {

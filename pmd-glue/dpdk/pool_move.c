@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Mempool driver "ioas", the hot part: objects leave (become visible) and return (stop being so).
- * See pool.h for the states of a slot and for the lock.
+ * See pool.h for the states of an object and for the lock.
  *
- * Budget at bulks of 32 on the window path: one uncontended lock, one grant or revoke call, and a
- * few instructions an object.
+ * Budget at bulks of 32 in mode batched: one uncontended lock and two copies of 32 pointers; for
+ * objects that are cold, or turn it, one grant or revoke call and a few instructions each.
  */
 #include <errno.h>
 #include <string.h>
@@ -88,98 +88,12 @@ static void ready_push(struct pool *pool, struct pool_share *share, const uint32
 	share->ready_count += count;
 }
 
-static unsigned int quarantined(const struct pool_share *share)
+/* At most POOL_CHUNK are wanted: there is room for a refill. */
+static unsigned int ready_refill(struct pool *pool, struct pool_share *share, unsigned int count)
 {
-	return share->tail - share->head;
-}
-
-/* Move slots whose invalidation has completed from quarantine to ready. */
-static void harvest(struct pool *pool, struct glue_lcore *lcore, struct pool_share *share)
-{
-	while (share->seal_head != share->seal_tail) {
-		const struct pool_seal *seal = &share->seals[share->seal_head % POOL_SEALS];
-
-		if (!ioas_ticket_done(lcore->queue, seal->ticket))
-			return;
-		while (share->head != seal->end) {
-			uint32_t at = share->head % POOL_QUARANTINE;
-			unsigned int run = RTE_MIN(seal->end - share->head, POOL_QUARANTINE - at);
-
-			ready_push(pool, share, share->quarantine + at, run);
-			share->head += run;
-		}
-		share->seal_head++;
-	}
-}
-
-/* Complete the invalidations of @lcore's queue, which the calling thread owns now. */
-static void flush(struct pool *pool, struct glue_lcore *lcore, struct pool_share *share)
-{
-	int rc = ioas_flush(lcore->queue);
-
-	if (rc != 0)
-		GLUE_LOG(ERR, "pool %s: flush: %s", pool->mp->name,
-			 ioas_queue_error(lcore->queue));
-	__atomic_add_fetch(&glue.pool_flushes, 1, __ATOMIC_RELAXED);
-	harvest(pool, lcore, share);
-}
-
-static void quarantine_push(struct pool *pool, struct glue_lcore *lcore, struct pool_share *share,
-			    const uint32_t *slots, unsigned int count)
-{
-	uint32_t at = share->tail % POOL_QUARANTINE;
-	unsigned int run = RTE_MIN(count, POOL_QUARANTINE - at);
-	struct pool_seal *seal = &share->seals[(share->seal_tail - 1) % POOL_SEALS];
-
-	memcpy(share->quarantine + at, slots, run * sizeof(slots[0]));
-	memcpy(share->quarantine, slots + run, (count - run) * sizeof(slots[0]));
-	/* A later ticket covers the earlier slots as well, so that small bulks can share one. */
-	if (share->seal_head == share->seal_tail ||
-	    share->tail + count - seal->start > POOL_SEAL_SLOTS) {
-		seal = &share->seals[share->seal_tail++ % POOL_SEALS];
-		seal->start = share->tail;
-	}
-	share->tail += count;
-	seal->ticket = ioas_ticket(lcore->queue);
-	seal->end = share->tail;
-	harvest(pool, lcore, share);
-	if (unlikely(quarantined(share) > POOL_QUARANTINE - POOL_CHUNK ||
-		     share->seal_tail - share->seal_head == POOL_SEALS))
-		flush(pool, lcore, share);
-}
-
-/* Bring everything that other lcores hold to the shared stack. No lock may be held. */
-static void steal(struct pool *pool)
-{
-	__atomic_add_fetch(&glue.pool_steals, 1, __ATOMIC_RELAXED);
-	for (unsigned int id = 0; id < GLUE_LCORES; id++) {
-		struct glue_lcore *lcore = &glue.lcores[id];
-		struct pool_share *share;
-
-		if (__atomic_load_n(&pool->shares[id], __ATOMIC_ACQUIRE) == NULL)
-			continue;
-		rte_spinlock_lock(&lcore->lock);
-		share = pool->shares[id];
-		/* The true owner takes its queue back when it comes next. */
-		if (quarantined(share) != 0 && glue_lcore_own(lcore) == 0)
-			flush(pool, lcore, share);
-		shared_push(pool, share->ready, share->ready_count);
-		share->ready_count = 0;
-		rte_spinlock_unlock(&lcore->lock);
-	}
-}
-
-static unsigned int ready_refill(struct pool *pool, struct glue_lcore *lcore,
-				 struct pool_share *share, unsigned int count)
-{
-	if (quarantined(share) != 0)
-		harvest(pool, lcore, share);
-	if (share->ready_count < count) /* at most POOL_CHUNK: there is room for a refill */
-		share->ready_count +=
-			shared_pop(pool, share->ready + share->ready_count,
-				   RTE_MAX(count - share->ready_count, (unsigned int)POOL_REFILL));
-	if (share->ready_count < count && quarantined(share) != 0)
-		flush(pool, lcore, share);
+	share->ready_count +=
+		shared_pop(pool, share->ready + share->ready_count,
+			   RTE_MAX(count - share->ready_count, (unsigned int)POOL_REFILL));
 	return share->ready_count;
 }
 
@@ -237,12 +151,101 @@ static unsigned int make_invisible(struct pool *pool, struct ioas_queue *queue, 
 	return gone;
 }
 
+/* The objects of @objs become cold. The lcore's lock is held, and its queue owned. */
+static void chill(struct pool *pool, struct glue_lcore *lcore, struct pool_share *share,
+		  void *const *objs, unsigned int count)
+{
+	uint32_t slots[POOL_CHUNK];
+
+	while (count > 0) {
+		unsigned int now = RTE_MIN(count, (unsigned int)POOL_CHUNK), gone;
+
+		for (unsigned int i = 0; i < now; i++)
+			slots[i] = pool_slot(pool, objs[i]);
+		gone = make_invisible(pool, lcore->queue, slots, now);
+		ready_push(pool, share, slots, gone);
+		objs += now;
+		count -= now;
+	}
+}
+
+/* The oldest @count of the warm objects become cold. */
+static void chill_oldest(struct pool *pool, struct glue_lcore *lcore, struct pool_share *share,
+			 unsigned int count)
+{
+	chill(pool, lcore, share, share->warm, count);
+	share->warm_count -= count;
+	share->warm_low = RTE_MIN(share->warm_low, share->warm_count);
+	memmove(share->warm, share->warm + count, share->warm_count * sizeof(share->warm[0]));
+}
+
+void pool_cool(struct pool *pool, bool all)
+{
+	for (unsigned int id = 0; id < GLUE_LCORES; id++) {
+		struct glue_lcore *lcore = &glue.lcores[id];
+		struct pool_share *share = __atomic_load_n(&pool->shares[id], __ATOMIC_ACQUIRE);
+		unsigned int count;
+
+		if (share == NULL)
+			continue;
+		rte_spinlock_lock(&lcore->lock);
+		count = all ? share->warm_count : share->warm_low;
+		/* The true owner takes its queue back when it comes next. */
+		if (count > 0 && glue_lcore_own(lcore) == 0)
+			chill_oldest(pool, lcore, share, count);
+		share->warm_low = share->warm_count;
+		rte_spinlock_unlock(&lcore->lock);
+	}
+}
+
+/* Bring everything that other lcores hold to the shared stack. No lock may be held. */
+static void steal(struct pool *pool)
+{
+	__atomic_add_fetch(&glue.pool_steals, 1, __ATOMIC_RELAXED);
+	for (unsigned int id = 0; id < GLUE_LCORES; id++) {
+		struct glue_lcore *lcore = &glue.lcores[id];
+		struct pool_share *share;
+
+		if (__atomic_load_n(&pool->shares[id], __ATOMIC_ACQUIRE) == NULL)
+			continue;
+		rte_spinlock_lock(&lcore->lock);
+		share = pool->shares[id];
+		if (share->warm_count > 0 && glue_lcore_own(lcore) == 0)
+			chill_oldest(pool, lcore, share, share->warm_count);
+		shared_push(pool, share->ready, share->ready_count);
+		share->ready_count = 0;
+		rte_spinlock_unlock(&lcore->lock);
+	}
+}
+
+/* @count objects that are cold. Return: 0 or a negative errno. */
+static int dequeue_cold(struct pool *pool, struct glue_lcore *lcore, struct pool_share *share,
+			void **objs, unsigned int count)
+{
+	const uint32_t *slots;
+	int rc;
+
+	if (unlikely(share->ready_count < count) &&
+	    unlikely(ready_refill(pool, share, count) < count))
+		return -ENOBUFS;
+	slots = share->ready + share->ready_count - count;
+	rc = make_visible(pool, lcore->queue, slots, count);
+	if (unlikely(rc != 0)) {
+		GLUE_LOG(ERR, "pool %s: %s", pool->mp->name, ioas_queue_error(lcore->queue));
+		return rc;
+	}
+	for (unsigned int i = 0; i < count; i++)
+		objs[i] = pool_object(pool, slots[i]);
+	share->ready_count -= count;
+	return 0;
+}
+
 static int dequeue_chunk(struct pool *pool, void **objs, unsigned int count)
 {
 	struct glue_lcore *lcore = glue_lcore_enter();
 	struct pool_share *share;
-	const uint32_t *slots;
-	int rc;
+	unsigned int warm;
+	int rc = 0;
 
 	if (unlikely(lcore == NULL))
 		return -ENOMEM;
@@ -251,44 +254,41 @@ static int dequeue_chunk(struct pool *pool, void **objs, unsigned int count)
 		glue_lcore_leave(lcore);
 		return -ENOMEM;
 	}
-	if (unlikely(share->ready_count < count) &&
-	    unlikely(ready_refill(pool, lcore, share, count) < count)) {
-		glue_lcore_leave(lcore);
-		return -ENOBUFS;
-	}
-	slots = share->ready + share->ready_count - count;
-	rc = make_visible(pool, lcore->queue, slots, count);
+	warm = RTE_MIN(count, share->warm_count);
+	if (warm < count)
+		rc = dequeue_cold(pool, lcore, share, objs + warm, count - warm);
 	if (likely(rc == 0)) {
-		for (unsigned int i = 0; i < count; i++)
-			objs[i] = pool_object(pool, slots[i]);
-		share->ready_count -= count;
-	} else {
-		GLUE_LOG(ERR, "pool %s: %s", pool->mp->name, ioas_queue_error(lcore->queue));
+		share->warm_count -= warm;
+		share->warm_low = RTE_MIN(share->warm_low, share->warm_count);
+		memcpy(objs, share->warm + share->warm_count, warm * sizeof(objs[0]));
 	}
 	glue_lcore_leave(lcore);
 	return rc;
+}
+
+static void enqueue_warm(struct pool *pool, struct glue_lcore *lcore, struct pool_share *share,
+			 void *const *objs, unsigned int count)
+{
+	if (unlikely(share->warm_count + count > pool->warm_max))
+		chill_oldest(pool, lcore, share,
+			     RTE_MIN(share->warm_count, RTE_MAX(share->warm_count / 2, count)));
+	memcpy(share->warm + share->warm_count, objs, count * sizeof(objs[0]));
+	share->warm_count += count;
 }
 
 static void enqueue_chunk(struct pool *pool, void *const *objs, unsigned int count)
 {
 	struct glue_lcore *lcore = glue_lcore_enter();
 	struct pool_share *share = lcore != NULL ? share_of(pool, lcore) : NULL;
-	uint32_t slots[POOL_CHUNK];
 
-	if (unlikely(share == NULL)) {
+	if (unlikely(share == NULL))
 		__atomic_add_fetch(&glue.pool_errors, count, __ATOMIC_RELAXED);
-		if (lcore != NULL)
-			glue_lcore_leave(lcore);
-		return;
-	}
-	for (unsigned int i = 0; i < count; i++)
-		slots[i] = pool_slot(pool, objs[i]);
-	count = make_invisible(pool, lcore->queue, slots, count);
-	if (likely(pool->visibility == GLUE_VISIBLE_WINDOW))
-		quarantine_push(pool, lcore, share, slots, count);
+	else if (likely(count <= pool->warm_max))
+		enqueue_warm(pool, lcore, share, objs, count);
 	else
-		ready_push(pool, share, slots, count);
-	glue_lcore_leave(lcore);
+		chill(pool, lcore, share, objs, count);
+	if (lcore != NULL)
+		glue_lcore_leave(lcore);
 }
 
 int pool_enqueue(struct rte_mempool *mp, void *const *objs, unsigned int count)

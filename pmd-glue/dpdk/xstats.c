@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <time.h>
 
-
 #include "net.h"
 
 enum {
@@ -37,7 +36,6 @@ enum {
 	X_FAULTS,
 	X_FAULTS_LOST,
 	X_BYTES_PINNED,
-	X_POOL_FLUSHES,
 	X_POOL_STEALS,
 	X_POOL_ERRORS,
 	X_TRANSLATIONS,
@@ -71,7 +69,6 @@ static const char *const names[X_COUNT] = {
 	[X_FAULTS] = "ioas_faults",
 	[X_FAULTS_LOST] = "ioas_faults_lost",
 	[X_BYTES_PINNED] = "ioas_bytes_pinned",
-	[X_POOL_FLUSHES] = "ioas_pool_flushes",
 	[X_POOL_STEALS] = "ioas_pool_steals",
 	[X_POOL_ERRORS] = "ioas_pool_errors",
 	[X_TRANSLATIONS] = "iotlb_translations",
@@ -141,7 +138,6 @@ int net_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *stats, unsigne
 	values[X_ROGUE_OVERWRITTEN] = port->rogue.overwritten;
 	values[X_ROGUE_BLOCKED] = port->rogue.blocked;
 	values[X_ROGUE_FAULTS] = port->rogue.faults;
-	values[X_POOL_FLUSHES] = __atomic_load_n(&glue.pool_flushes, __ATOMIC_RELAXED);
 	values[X_POOL_STEALS] = __atomic_load_n(&glue.pool_steals, __ATOMIC_RELAXED);
 	values[X_POOL_ERRORS] = __atomic_load_n(&glue.pool_errors, __ATOMIC_RELAXED);
 	fill_context(values);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Mempool driver "ioas", mode by mode: what is in the pool cannot be reached by a device, what is
- * out can; quarantine; exhaustion; several pools, lcores and threads; free.
+ * out can; bounds of what was freed; exhaustion; several pools, lcores and threads; free.
  *
  * The device is the software IOMMU's, asked through ioas_soft_dma_write(); ioas_lookup() is asked
  * as well, so that the table and what the device makes of it are held against each other.
@@ -49,24 +49,6 @@ static bool in_table(void *obj)
 	CHECK(rc == 0 || rc == -ENOENT, "ioas_lookup: %d", rc);
 	CHECK(rc != 0 || (va == obj && prot == IOAS_RW), "%p -> %p prot %u", obj, va, prot);
 	return rc == 0;
-}
-
-static uint64_t take_ticket(void)
-{
-	struct glue_lcore *lcore = glue_lcore_enter();
-	uint64_t ticket = ioas_ticket(lcore->queue);
-
-	glue_lcore_leave(lcore);
-	return ticket;
-}
-
-static bool ticket_done(uint64_t ticket)
-{
-	struct glue_lcore *lcore = glue_lcore_enter();
-	bool done = ioas_ticket_done(lcore->queue, ticket);
-
-	glue_lcore_leave(lcore);
-	return done;
 }
 
 /* The promise of the mode: after this nothing that was put back can be reached. */
@@ -159,25 +141,52 @@ static void test_visibility(uint16_t room)
 	rte_mempool_free(mp);
 }
 
-/* An object comes out again only after its invalidation has completed. */
-static void test_quarantine(void)
+/* Of objects that were freed this moment, a device can reach no more than the mode says. */
+static void test_bound(void)
 {
-	struct rte_mempool *mp = make_pool("quarantine", 256, 2048);
-	void *obj, *other[256];
-	uint64_t ticket;
-	unsigned int n = 0;
+	struct rte_mempool *mp = make_pool("bound", OBJECTS, 2048);
+	const unsigned int most = glue.config.mode == GLUE_MODE_BATCHED ? glue.config.batch_max : 0;
+	unsigned int reached = 0;
+	void *objs[OBJECTS];
 
-	CHECK(rte_mempool_get(mp, &obj) == 0, "first");
-	CHECK(device_reaches(obj), "not visible");
-	rte_mempool_put(mp, obj);
-	ticket = take_ticket();
-	for (; n < 256; n++) {
-		CHECK(rte_mempool_get(mp, &other[n]) == 0, "%s: %u of 256", mode_name, n);
-		CHECK(other[n] != obj || ticket_done(ticket),
-		      "%s: handed out again before its invalidation", mode_name);
+	CHECK(rte_mempool_get_bulk(mp, objs, OBJECTS) == 0, "get");
+	check_all(objs, OBJECTS, true); /* and the device has cached what it can */
+	for (unsigned int i = 0; i < OBJECTS; i += 8)
+		rte_mempool_put_bulk(mp, objs + i, 8);
+	for (unsigned int i = 0; i < OBJECTS; i++)
+		reached += device_reaches(objs[i]);
+	CHECK(reached <= most, "%s: %u of %u freed objects can be reached, %u at most", mode_name,
+	      reached, OBJECTS, most);
+	wait_for_promise();
+	check_all(objs, OBJECTS, false);
+	rte_mempool_free(mp);
+}
+
+/* What was freed last comes first, and, if it was soon enough, costs nothing. */
+static void test_warm(void)
+{
+	struct ioas_stats before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
+	struct rte_mempool *mp = make_pool("warm", 256, 2048);
+	unsigned int same = 0;
+	void *first[32], *again[32];
+
+	CHECK(rte_mempool_get_bulk(mp, first, 32) == 0, "get");
+	CHECK(ioas_ctx_stats(glue.ctx, &before) == 0, "stats");
+	for (unsigned int turn = 0; turn < 1000; turn++) {
+		rte_mempool_put_bulk(mp, first, 32);
+		CHECK(rte_mempool_get_bulk(mp, again, 32) == 0, "get");
+		same += memcmp(first, again, sizeof(first)) == 0;
+		memcpy(first, again, sizeof(first));
+		check_all(again, 32, true);
 	}
-	CHECK(ticket_done(ticket), "%s: all are out, yet one is in quarantine", mode_name);
-	rte_mempool_put_bulk(mp, other, n);
+	CHECK(ioas_ctx_stats(glue.ctx, &after) == 0, "stats");
+	/* Ticks come in between; what they take is not warm any more. */
+	CHECK(same > 500, "%u of 1000 bulks came back as they went", same);
+	CHECK(after.maps - before.maps < 16000, "%llu maps for 32000 objects",
+	      (unsigned long long)(after.maps - before.maps));
+	rte_mempool_put_bulk(mp, first, 32);
+	wait_for_promise();
+	check_all(first, 32, false);
 	rte_mempool_free(mp);
 }
 
@@ -212,6 +221,7 @@ static void test_double_free(void)
 	CHECK(rte_mempool_get(mp, &objs[0]) == 0, "get");
 	twice[0] = twice[1] = objs[0];
 	rte_mempool_put_bulk(mp, twice, 2);
+	wait_for_promise();
 	CHECK(glue.pool_errors == errors + 1, "%s: not noticed", mode_name);
 	CHECK(rte_mempool_get_bulk(mp, objs, 64) == 0, "%s: the pool is damaged", mode_name);
 	rte_mempool_put_bulk(mp, objs, 64);
@@ -365,8 +375,10 @@ static void run_mode(enum glue_mode mode, unsigned int worker)
 	test_free();
 	if (protects())
 		test_double_free();
-	if (glue.visibility == GLUE_VISIBLE_WINDOW)
-		test_quarantine();
+	if (protects())
+		test_bound();
+	if (mode == GLUE_MODE_BATCHED)
+		test_warm();
 	test_stress(worker, 1);
 
 	glue_dev_remove(device);

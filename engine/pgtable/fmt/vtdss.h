@@ -31,7 +31,7 @@
 		.base = { [IOAS_READ] = VTDSS_R | VTDSS_START,                                     \
 			  [IOAS_WRITE] = VTDSS_W | VTDSS_START,                                    \
 			  [IOAS_RW] = VTDSS_R | VTDSS_W | VTDSS_START },                           \
-		.claim = VTDSS_CLAIM, .present = VTDSS_R | VTDSS_W, .oa_shift = 0,         \
+		.start = VTDSS_START, .claim = VTDSS_CLAIM, .present = VTDSS_R | VTDSS_W, .oa_shift = 0,         \
 		.stamp_shift = 3,                                                          \
 	}
 

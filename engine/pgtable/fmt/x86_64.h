@@ -36,7 +36,7 @@
 		.base = { [IOAS_READ] = X86_LEAF(0) | X86_START,                                   \
 			  [IOAS_WRITE] = X86_LEAF(1) | X86_START,                                  \
 			  [IOAS_RW] = X86_LEAF(1) | X86_START },                                   \
-		.claim = X86_CLAIM, .present = X86_P, .oa_shift = 0, .stamp_shift = 1,             \
+		.start = X86_START, .claim = X86_CLAIM, .present = X86_P, .oa_shift = 0, .stamp_shift = 1,             \
 	}
 
 static inline uint64_t fmt_table_entry(uint64_t addr)
