@@ -318,7 +318,7 @@ static int type1_space_create(struct be *base, const struct be_space_attr *attr,
 		free(space);
 		return ret;
 	}
-	pthread_rwlock_init(&space->lock, NULL);
+	vfio_rwlock_init(&space->lock);
 	vfio_maps_init(&space->vfio.maps, to_be(base)->max_maps);
 	*out = &space->vfio.base;
 	return 0;

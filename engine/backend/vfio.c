@@ -9,6 +9,17 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* By default readers that come and go keep a writer waiting for ever. */
+void vfio_rwlock_init(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 void vfio_be_init(struct vfio_be *be, const struct be_ops *ops, struct diag *diag)
 {
 	be->base = (struct be){ .ops = ops, .diag = diag };

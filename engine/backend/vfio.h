@@ -29,6 +29,9 @@
 #define VFIO_PATH_BYTES	   128
 #define VFIO_DIGITS	   "0123456789"
 
+/* One whose writers get their turn. */
+void vfio_rwlock_init(pthread_rwlock_t *lock);
+
 /* Ascending, disjoint. */
 struct vfio_ranges {
 	unsigned int count;

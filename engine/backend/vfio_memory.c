@@ -17,7 +17,7 @@
 
 void vfio_memories_init(struct vfio_memories *set)
 {
-	pthread_rwlock_init(&set->lock, NULL);
+	vfio_rwlock_init(&set->lock);
 	set->extents = (struct extents)EXTENTS_INIT;
 }
 

@@ -52,7 +52,7 @@ bool vfio_ranges_hold(const struct vfio_ranges *ranges, uint64_t iova, uint64_t 
 
 void vfio_limits_init(struct vfio_limits *limits)
 {
-	pthread_rwlock_init(&limits->lock, NULL);
+	vfio_rwlock_init(&limits->lock);
 	vfio_ranges_set(&limits->ranges, 0, GUESS_LAST);
 	limits->page_sizes = IOAS_PAGE_SIZE;
 	limits->known = false;

@@ -24,7 +24,8 @@ static void check_ranges(struct be_lab *lab, struct be_space *space)
 {
 	struct ioas_range ranges[16];
 	unsigned int count = lab->ops->iova_ranges(lab->be, ranges, 16);
-	uint8_t *memory = lab_buffer(PAGE, 0, 0);
+	struct be_space *unattached = be_lab_space(lab);
+	uint8_t *memory = lab_buffer(2 * PAGE, 0, 0);
 	struct be_caps caps;
 
 	lab_step("IOVA ranges");
@@ -54,8 +55,11 @@ static void check_ranges(struct be_lab *lab, struct be_space *space)
 		}
 		CHECK(be_lab_map(space, last + PAGE, memory, PAGE, IOAS_RW) == -ERANGE);
 		CHECK(be_lab_map(space, last, memory, 2 * PAGE, IOAS_RW) == -ERANGE);
+		/* The kernel would not know yet. */
+		CHECK(be_lab_map(unattached, last, memory, 2 * PAGE, IOAS_RW) == -ERANGE);
 	}
 	CHECK(be_lab_map(space, UINT64_MAX - (PAGE - 1), memory, PAGE, IOAS_RW) == -ERANGE);
+	lab->ops->space_destroy(unattached);
 }
 
 static void check_arguments(struct be_lab *lab, struct be_space *space)

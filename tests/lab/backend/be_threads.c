@@ -7,6 +7,7 @@
 #include "be_lab.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 #define ROUNDS		   400
 #define MOVES		   20
 #define IOVA(thread, slot) (0x40000000UL + ((thread)*SLOTS + (slot)) * PAGE)
+
+static atomic_bool stop;
 
 struct worker {
 	pthread_t thread;
@@ -29,7 +32,7 @@ static void *work(void *argument)
 	struct worker *worker = argument;
 	unsigned int seed = worker->number;
 
-	for (int round = 0; round < ROUNDS; round++) {
+	while (!stop) {
 		unsigned int slot = rand_r(&seed) % SLOTS;
 		uint64_t iova = IOVA(worker->number, slot);
 
@@ -74,6 +77,7 @@ int main(int argc, char **argv)
 		CHECK(lab.ops->attach(space, lab.dev) == 0);
 		CHECK(lab.ops->detach(lab.dev) == 0);
 	}
+	stop = true;
 	for (unsigned int i = 0; i < THREADS; i++)
 		CHECK(pthread_join(workers[i].thread, NULL) == 0);
 	CHECK(lab.ops->attach(space, lab.dev) == 0);
