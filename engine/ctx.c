@@ -201,6 +201,7 @@ int ioas_ctx_caps(struct ioas_ctx *ctx, struct ioas_caps *caps)
 {
 	if (caps->size != sizeof(*caps))
 		return bad_size(ctx, "ioas_caps", caps->size);
+	pthread_mutex_lock(&ctx->admin);
 	*caps = (struct ioas_caps){
 		.size = sizeof(*caps),
 		.kinds = ctx->caps.kinds,
@@ -209,6 +210,7 @@ int ioas_ctx_caps(struct ioas_ctx *ctx, struct ioas_caps *caps)
 		.iova = ctx->caps.iova,
 		.max_maps = ctx->caps.max_maps,
 	};
+	pthread_mutex_unlock(&ctx->admin);
 	return 0;
 }
 

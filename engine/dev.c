@@ -21,6 +21,8 @@ int ioas_dev_bind(struct ioas_ctx *ctx, const char *name, struct ioas_dev **out)
 	pthread_mutex_lock(&ctx->admin);
 	pthread_mutex_lock(&ctx->lock);
 	ret = ctx->be->ops->dev_bind(ctx->be, name, &dev->be_dev);
+	if (!ret) /* what devices can do together narrows with each */
+		ctx->be->ops->caps(ctx->be, &ctx->caps);
 	pthread_mutex_unlock(&ctx->lock);
 	if (!ret) {
 		dev->be_dev->owner = dev;

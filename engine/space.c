@@ -12,6 +12,7 @@
 #define BATCH_MAX     4096
 #define NS_DEFAULT    UINT64_C(10000000)
 #define NS_MIN	      UINT64_C(100000)
+#define HOLES_MAX     63
 
 /* Checks. */
 
@@ -114,6 +115,45 @@ static int choose_aperture(struct ioas *as, const struct ioas_opts *opts,
 	return 0;
 }
 
+/* The holes between the ranges that the backend allows. Return: how many. */
+static unsigned int find_holes(struct ioas *as, struct ioas_range *holes)
+{
+	struct be *be = as->ctx->be;
+	struct ioas_range ranges[HOLES_MAX + 1];
+	unsigned int count = 0;
+
+	if (as->kind == IOAS_KIND_KERNEL && be->ops->iova_ranges)
+		count = be->ops->iova_ranges(be, ranges, HOLES_MAX + 1);
+	if (count > HOLES_MAX + 1)
+		count = HOLES_MAX + 1;
+	for (unsigned int i = 1; i < count; i++)
+		holes[i - 1] = (struct ioas_range){ ranges[i - 1].last + 1, ranges[i].start - 1 };
+	return count ? count - 1 : 0;
+}
+
+/* The allocator over the aperture, less what is reserved and what the machine keeps. */
+static int make_iova(struct ioas *as, const struct ioas_opts *opts)
+{
+	struct ioas_ctx *ctx = as->ctx;
+	struct ioas_range holes[HOLES_MAX], aperture, *reserved;
+	unsigned int count;
+	int ret = choose_aperture(as, opts, &aperture);
+
+	if (ret)
+		return ret;
+	count = find_holes(as, holes);
+	reserved = calloc(opts->reserved_count + count + 1, sizeof(*reserved));
+	if (!reserved)
+		return diag_fail(&ctx->diag, -ENOMEM, "no memory for reserved ranges");
+	memcpy(reserved, holes, count * sizeof(*reserved));
+	if (opts->reserved_count)
+		memcpy(reserved + count, opts->reserved, opts->reserved_count * sizeof(*reserved));
+	ret = iova_init(&as->iova, aperture, reserved, count + opts->reserved_count);
+	free(reserved);
+	as->has_iova = !ret;
+	return ret ? diag_fail(&ctx->diag, ret, "no memory for the IOVA allocator") : 0;
+}
+
 /* Parts. */
 
 static int backend_space(struct ioas *as, const struct be_space_attr *attr)
@@ -211,7 +251,6 @@ static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 {
 	const struct be_space_attr passthrough = { .kind = IOAS_KIND_PASSTHROUGH };
 	struct ioas *as = aligned_alloc(64, sizeof(*as));
-	struct ioas_range aperture;
 	int ret;
 
 	if (!as)
@@ -227,16 +266,8 @@ static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 	ret = as->kind == IOAS_KIND_USER     ? make_user(as, opts)
 	      : as->kind == IOAS_KIND_KERNEL ? make_kernel(as)
 					     : backend_space(as, &passthrough);
-	if (!ret && as->kind != IOAS_KIND_PASSTHROUGH) {
-		ret = choose_aperture(as, opts, &aperture);
-		if (!ret) {
-			ret = iova_init(&as->iova, aperture, opts->reserved,
-					opts->reserved_count);
-			as->has_iova = !ret;
-			if (ret)
-				diag_fail(&ctx->diag, ret, "no memory for the IOVA allocator");
-		}
-	}
+	if (!ret && as->kind != IOAS_KIND_PASSTHROUGH)
+		ret = make_iova(as, opts);
 	if (!ret && as->mode == IOAS_BATCHED) {
 		ret = service_add(as);
 		as->in_service = !ret;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* The backends, in the order in which "auto" tries them: what can do most comes first. */
 #include "backend.h"
 
 #include <stddef.h>
@@ -6,6 +7,8 @@
 #include "../soft/soft.h"
 
 const struct be_ops *const be_all[] = {
+	&iommufd_be_ops,
+	&type1_be_ops,
 	&soft_be_ops,
 	NULL,
 };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Everything that a driver needs. Device models on the software IOMMU also take <ioas/soft.h>. */
+/*
+ * Everything that a driver needs, but for a PCI device's registers: <ioas/pci.h>. Device models on
+ * the software IOMMU take <ioas/soft.h>.
+ */
 #ifndef IOAS_IOAS_H
 #define IOAS_IOAS_H
 
