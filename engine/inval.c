@@ -343,16 +343,45 @@ int inval_commit(struct inval *inval, struct inval_source *source, uint64_t posi
 	return ret;
 }
 
+/* Take every source that is not complete up to its position. Return: is any left? */
+static bool take_all(struct inval *inval, struct inval_lane *lane, const uint64_t *positions,
+		     uint32_t sources, struct batch *batch)
+{
+	bool left = false;
+
+	for (uint32_t i = 0; i < sources; i++) {
+		struct inval_source *source = atomic_load_explicit(&inval->sources[i], ACQUIRE);
+
+		if (inval_done(source, positions[i]))
+			continue;
+		left = true;
+		if (lane)
+			take(lane, source, batch);
+	}
+	return left;
+}
+
 int inval_commit_all(struct inval *inval)
 {
 	uint32_t sources = atomic_load_explicit(&inval->source_count, ACQUIRE);
+	uint64_t positions[INVAL_SOURCES];
+	unsigned int spins = 0;
 	int ret = 0;
 
-	for (uint32_t i = 0; i < sources && ret >= 0; i++) {
-		struct inval_source *source = atomic_load_explicit(&inval->sources[i], ACQUIRE);
-		uint64_t published = atomic_load_explicit(&source->published, ACQUIRE);
+	for (uint32_t i = 0; i < sources; i++)
+		positions[i] = atomic_load_explicit(
+			&atomic_load_explicit(&inval->sources[i], ACQUIRE)->published, ACQUIRE);
+	while (ret >= 0 && take_all(inval, NULL, positions, sources, NULL)) {
+		struct inval_lane *lane = lane_try(inval, 0);
+		struct batch batch = { .max = inval->flush_ranges };
 
-		ret = inval_commit(inval, source, published);
+		if (lane) {
+			batch.ranges = lane->ranges;
+			take_all(inval, lane, positions, sources, &batch);
+			ret = finish(inval, lane, &batch);
+			lane_leave(lane);
+		}
+		relax(&spins); /* what is left is in another's commit */
 	}
 	return ret < 0 ? ret : 0;
 }

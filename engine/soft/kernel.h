@@ -13,8 +13,8 @@
  * comes back.
  *
  * Locking: a KERNEL space has a mutex for its table and its list of children. @units of a space
- * says which units may hold translations of it. It is read with an atomic read-modify-write
- * after the table has changed, and set with one before a device is attached: whichever comes
+ * says which units may hold translations of it. It is read after the table has changed and a full
+ * barrier, and set by an atomic read-modify-write before a device is attached: whichever comes
  * first, either the change is seen by the device's walks or the unit by the invalidation.
  * Devices, domain ids and @users are guarded by the context's lock (see backend.h).
  */

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include <urcu/arch.h>
+
 /* One entry into the kernel and back. */
 static void cross(struct soft_be *be, unsigned int *crossings)
 {
@@ -28,7 +30,8 @@ struct batch {
 static void batch_init(struct batch *batch, struct soft_space *space)
 {
 	batch->be = soft_to_be(space->base.be);
-	batch->units = atomic_fetch_or(&space->units, 0);
+	cmm_smp_mb();
+	batch->units = atomic_load_explicit(&space->units, memory_order_relaxed);
 	batch->count = 0;
 }
 
@@ -61,7 +64,7 @@ static int batch_finish_kernel(struct batch *batch, struct soft_space *space)
 	int ret = 0;
 
 	for (struct soft_space *child = space->children; child; child = child->next_child)
-		if (atomic_fetch_or(&child->units, 0))
+		if (atomic_load_explicit(&child->units, memory_order_relaxed))
 			ret = batch_add(batch, soft_desc_domain(child->context.domain)) ?: ret;
 	return batch_send(batch) ?: ret;
 }

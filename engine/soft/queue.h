@@ -47,13 +47,14 @@ struct soft_desc {
 };
 
 struct soft_queue {
-	pthread_mutex_t lock;
-	struct soft_desc ring[SOFT_QUEUE_ENTRIES];
+	/* One cache line, since threads that submit take turns. */
+	pthread_mutex_t lock __attribute__((aligned(64)));
 	uint32_t head;
 	uint32_t tail;
 	uint32_t serial;	 /* status value of the last wait descriptor */
 	_Atomic uint32_t status; /* where submitted wait descriptors write */
 	bool stuck;		 /* an invalid descriptor stopped the queue (VT-d: IQE) */
+	struct soft_desc ring[SOFT_QUEUE_ENTRIES] __attribute__((aligned(64)));
 };
 
 /* All but @pages invalidate more than asked for if @bytes is larger than a descriptor can say. */
