@@ -155,11 +155,6 @@ struct pt_table *pt_find(const struct pt *pt, uint64_t iova)
 	return pt->ops->find(pt, iova);
 }
 
-struct pt_table *pt_prune(struct pt *pt, uint64_t iova)
-{
-	return pt->ops->prune(pt, iova);
-}
-
 bool pt_each(const struct pt *pt, uint64_t start, uint64_t last, pt_visit_fn visit, void *arg)
 {
 	return pt->ops->each(pt, start, last, visit, arg);

@@ -9,7 +9,8 @@
  *
  * Locking: none on the hot calls. Whoever calls pt_map() or pt_unmap() owns the IOVA range; the
  * exceptions are written at PT_CLAIM and pt_claim(). Tables are installed with compare-and-swap
- * and stay until pt_destroy(), or until pt_prune() unlinks those of a range that nobody uses.
+ * and stay until pt_destroy(), so that paging-structure caches stay warm, unmapping needs no more
+ * than a leaf-only invalidation, and nobody has to wait for a reader.
  *
  * A leaf entry that is not present carries a stamp in bits which hardware ignores: who may reuse
  * the entry, and when, is the caller's affair (see pt_unmap). Stamp 0 is "never used".
@@ -45,15 +46,13 @@ struct pt_table {
 	uint64_t addr; /* of @entries, as the walker sees it */
 	unsigned int level;
 	_Atomic uint32_t tag; /* level 0: the caller's, set at installation: who owns the range */
-	struct pt_table *next_free;
 	_Atomic(struct pt_table *) child[]; /* levels above 0: PT_ENTRIES of them */
 };
 
-/* A caller's memory of the last level-0 table it used. Valid for one generation of the tree. */
+/* A caller's memory of the last level-0 table it used. */
 struct pt_cursor {
 	uint64_t block; /* iova >> 21, or UINT64_MAX */
 	struct pt_table *table;
-	uint64_t generation;
 };
 
 #define PT_CURSOR_INIT { .block = UINT64_MAX }
@@ -157,16 +156,6 @@ int pt_install(struct pt *pt, uint64_t iova, uint32_t tag, struct pt_table **tab
 
 /* The level-0 table of @iova, or NULL. */
 struct pt_table *pt_find(const struct pt *pt, uint64_t iova);
-
-/**
- * pt_prune - unlink the level-0 table of one 2 MiB block
- *
- * None of its entries is present, and nobody maps in the block during the call. The walker may
- * still hold it in a paging-structure cache, and readers a cursor: pt_table_free() it after an
- * invalidation that is not leaf-only, and a grace period. Return: the table or NULL.
- */
-struct pt_table *pt_prune(struct pt *pt, uint64_t iova);
-void pt_table_free(struct pt *pt, struct pt_table *table);
 
 /**
  * pt_each - visit present leaves in [start, last], in order

@@ -26,7 +26,6 @@ struct pt_ops {
 		      uint64_t *leaf_bytes);
 	int (*install)(struct pt *pt, uint64_t iova, uint32_t tag, struct pt_table **table);
 	struct pt_table *(*find)(const struct pt *pt, uint64_t iova);
-	struct pt_table *(*prune)(struct pt *pt, uint64_t iova);
 	bool (*each)(const struct pt *pt, uint64_t start, uint64_t last, pt_visit_fn visit,
 		     void *arg);
 };
@@ -35,7 +34,6 @@ struct pt {
 	const struct pt_ops *ops;
 	struct pt_mem *mem;
 	struct pt_table *root;
-	_Atomic uint64_t generation; /* counts pt_prune() */
 	_Atomic uint64_t pages;
 };
 
@@ -54,5 +52,6 @@ static inline unsigned int pt_index(uint64_t iova, unsigned int level)
 }
 
 struct pt_table *pt_table_new(struct pt *pt, unsigned int level, uint32_t tag);
+void pt_table_free(struct pt *pt, struct pt_table *table);
 
 #endif

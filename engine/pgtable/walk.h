@@ -75,18 +75,15 @@ static inline struct pt_table *find_leaf_table(const struct pt *pt, struct pt_cu
 					       uint64_t iova)
 {
 	uint64_t block = iova >> pt_shift(1);
-	uint64_t generation = atomic_load_explicit(&pt->generation, ACQUIRE);
 	struct pt_table *table;
 
-	if (cursor && cursor->block == block && cursor->generation == generation)
+	if (cursor && cursor->block == block)
 		return cursor->table;
 	table = find_table(pt, iova, 0);
 	if (table->level)
 		return NULL;
 	if (cursor)
-		*cursor = (struct pt_cursor){ .block = block,
-					      .table = table,
-					      .generation = generation };
+		*cursor = (struct pt_cursor){ .block = block, .table = table };
 	return table;
 }
 
@@ -395,23 +392,6 @@ static struct pt_table *walk_find(const struct pt *pt, uint64_t iova)
 	return table->level ? NULL : table;
 }
 
-static struct pt_table *walk_prune(struct pt *pt, uint64_t iova)
-{
-	struct pt_table *parent = find_table(pt, iova, 1);
-	unsigned int index = pt_index(iova, 1);
-	struct pt_table *table;
-
-	if (parent->level != 1)
-		return NULL;
-	table = get_child(parent, index);
-	if (!table)
-		return NULL;
-	atomic_store_explicit(&parent->entries[index], 0, RELEASE);
-	atomic_store_explicit(&parent->child[index], NULL, RELEASE);
-	atomic_fetch_add_explicit(&pt->generation, 1, RELEASE);
-	return table;
-}
-
 static bool each_in(const struct pt_table *table, uint64_t base, uint64_t start, uint64_t last,
 		    pt_visit_fn visit, void *arg)
 {
@@ -453,6 +433,5 @@ const struct pt_ops FMT_OPS = {
 	.lookup = walk_lookup,
 	.install = walk_install,
 	.find = walk_find,
-	.prune = walk_prune,
 	.each = walk_each,
 };

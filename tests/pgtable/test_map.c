@@ -424,12 +424,11 @@ static void occupied(void **state)
 				}
 }
 
-/* A cursor gives the same answers as none, from block to block and after pt_prune(). */
+/* A cursor gives the same answers as none, from block to block. */
 static void cursors(void **state)
 {
 	struct pt_cursor cursor = PT_CURSOR_INIT, other = PT_CURSOR_INIT;
 	struct pt_map_args args = { .oa = 0, .prot = IOAS_RW };
-	struct pt_table *table;
 	struct tables t;
 
 	tables_start(&t, *state);
@@ -451,18 +450,6 @@ static void cursors(void **state)
 	assert_int_equal(leaves(&t), 2048);
 	assert_int_equal(pt_unmap(t.pt, &other, GIB(2), MIB(8), 0), 0);
 	assert_int_equal(leaves(&t), 0);
-
-	args.oa = MIB(1);
-	assert_int_equal(pt_map(t.pt, &cursor, GIB(2), PAGE, &args, 0), 0);
-	assert_int_equal(pt_unmap(t.pt, &cursor, GIB(2), PAGE, 0), 0);
-	table = pt_prune(t.pt, GIB(2));
-	assert_non_null(table);
-	pt_table_free(t.pt, table);
-	/* The cursor's table is gone: not to be used again. */
-	assert_int_equal(pt_claim(t.pt, &cursor, GIB(2), PAGE), -ENOENT);
-	assert_int_equal(pt_map(t.pt, &cursor, GIB(2), PAGE, &args, 0), 0);
-	assert_int_equal(level_at(&t, GIB(2), MIB(1), IOAS_RW), 0);
-	assert_int_equal(pt_unmap(t.pt, &cursor, GIB(2), PAGE, 0), 0);
 	tables_stop(&t);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tables as such: pt_install(), pt_find(), pt_prune(), pt_each(), and how many there are. */
+/* Tables as such: pt_install(), pt_find(), pt_each(), and how many there are. */
 #include "tables.h"
 
 static void install_and_find(void **state)
@@ -68,51 +68,6 @@ static void install_below_a_leaf(void **state)
 		assert_int_equal(t.live, live + level);
 		tables_stop(&t);
 	}
-}
-
-/* A pruned table is reached neither by hardware nor by the builder; the block can begin anew. */
-static void prune(void **state)
-{
-	const struct format *f = *state;
-	struct pt_table *table;
-	struct tables t;
-	int64_t live;
-
-	tables_start(&t, f);
-	assert_null(pt_prune(t.pt, GIB(3)));
-	assert_int_equal(map(&t, GIB(3) + MIB(4), MIB(2), 0, IOAS_RW), 0);
-	assert_null(pt_prune(t.pt, GIB(3)));
-	/* A large leaf is no table. */
-	assert_null(pt_prune(t.pt, GIB(3) + MIB(4)));
-	assert_int_equal(level_at(&t, GIB(3) + MIB(4), 0, IOAS_RW), 1);
-	live = t.live;
-	assert_int_equal(map(&t, GIB(3) + PAGE, PAGE, MIB(7), IOAS_RW), 0);
-	assert_int_equal(map(&t, GIB(3) + MIB(2) - PAGE, PAGE * 2, MIB(7), IOAS_RW), 0);
-	assert_int_equal(pt_unmap(t.pt, NULL, GIB(3) + PAGE, PAGE, 55), 0);
-	assert_int_equal(pt_unmap(t.pt, NULL, GIB(3) + MIB(2) - PAGE, PAGE * 2, 56), 0);
-	assert_int_equal(t.live, live + 2);
-
-	table = pt_find(t.pt, GIB(3));
-	assert_ptr_equal(pt_prune(t.pt, GIB(3) + MIB(1)), table);
-	assert_null(pt_find(t.pt, GIB(3)));
-	assert_null(pt_prune(t.pt, GIB(3)));
-	assert_non_null(pt_find(t.pt, GIB(3) + MIB(2)));
-	assert_int_equal(entry_value(&t, GIB(3), 1), 0);
-	/* Whole until it is given back: hardware may still read it. */
-	assert_int_equal(t.live, live + 2);
-	assert_int_equal(atomic_load(&table->entries[1]), UINT64_C(55) << f->stamp_shift);
-	pt_table_free(t.pt, table);
-	assert_int_equal(t.live, live + 1);
-	tables_check(&t);
-
-	/* A large leaf fits now; so does another table after it. */
-	assert_int_equal(map(&t, GIB(3), MIB(2), MIB(8), IOAS_READ), 0);
-	assert_int_equal(level_at(&t, GIB(3), MIB(8), IOAS_READ), 1);
-	assert_int_equal(level_at(&t, GIB(3) + MIB(4), 0, IOAS_RW), 1);
-	assert_int_equal(unmap(&t, GIB(3), MIB(2)), 0);
-	assert_int_equal(map(&t, GIB(3), PAGE, MIB(8), IOAS_READ), 0);
-	assert_int_equal(level_at(&t, GIB(3), MIB(8), IOAS_READ), 0);
-	tables_stop(&t);
 }
 
 struct seen {
@@ -234,7 +189,6 @@ int main(void)
 		cmocka_unit_test(install_and_find),
 		cmocka_unit_test(tags_of_mappings),
 		cmocka_unit_test(install_below_a_leaf),
-		cmocka_unit_test(prune),
 		cmocka_unit_test(each),
 		cmocka_unit_test(accounting),
 	};

@@ -225,24 +225,6 @@ static void random_unmap(struct walkers *w)
 	probe_mapping(w, &gone);
 }
 
-/* A table without leaves goes, and with it whatever structure caches know of it. */
-static void random_prune(struct walkers *w)
-{
-	uint64_t iova = random_iova(w) & ~(MIB(2) - 1);
-	struct pt_table *table;
-
-	if (!pt_find(w->pt, iova))
-		return;
-	for (uint64_t at = iova; at < iova + MIB(2); at += PAGE)
-		if (mapping_at(w, at))
-			return;
-	table = pt_prune(w->pt, iova);
-	assert_non_null(table);
-	invalidate(&w->m, w->domain, iova, MIB(2), false);
-	pt_table_free(w->pt, table);
-	probe_all_rights(w, iova);
-}
-
 static void probe_edges(struct walkers *w)
 {
 	const uint64_t edge = beyond(w->f);
@@ -275,7 +257,6 @@ static void random_maps(const struct format *f, const char *options, uint64_t se
 				probe_mapping(w, &w->mappings[w->count - 1]);
 			if (w->count && roll(&w->dice, 5) < 3)
 				random_unmap(w);
-			random_prune(w);
 		}
 		for (unsigned int i = 0; i < w->count; i++)
 			probe_mapping(w, &w->mappings[i]);
