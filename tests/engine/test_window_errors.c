@@ -279,12 +279,70 @@ static void other_spaces(void **state)
 	setup_stop(&s);
 }
 
+#define MANY 512
+
+struct watcher {
+	struct rig r;
+	_Atomic bool stop;
+	_Atomic uint64_t accesses;
+	uint64_t stopped;
+};
+
+/* A device that goes on using slots that are granted, with an IOTLB that forgets all the time. */
+static void *watch(void *arg)
+{
+	struct watcher *w = arg;
+
+	while (!atomic_load(&w->stop))
+		for (unsigned int i = 0; i < MANY - 1; i += 5) {
+			uint64_t word = 1;
+
+			w->stopped += !!ioas_soft_dma_write(w->r.dev, GIB(2) + i * PAGE, &word, 8);
+			atomic_fetch_add(&w->accesses, 1);
+		}
+	return NULL;
+}
+
+/* A revocation that fails has revoked nothing: not even for a moment. */
+static void failed_revokes_disturb_nobody(void **state)
+{
+	static struct watcher w;
+	struct ioas_window *window;
+	struct ioas_window_opts opts;
+	uint32_t slots[MANY];
+	uint64_t end;
+	pthread_t thread;
+
+	memset(&w, 0, sizeof(w));
+	rig_start(&w.r, *state, "iotlb_sets=1,iotlb_ways=1");
+	opts = opts_at(w.r.va, MANY, GIB(2));
+	assert_int_equal(ioas_window_create(w.r.as, &opts, &window), 0);
+	for (unsigned int i = 0; i < MANY; i++)
+		slots[i] = i;
+	assert_int_equal(ioas_window_grant(w.r.q, window, slots, MANY - 1), 0);
+	assert_int_equal(pthread_create(&thread, NULL, watch, &w), 0);
+	end = now_ns() + test_ns() / 8;
+	while (now_ns() < end || atomic_load(&w.accesses) < 20000)
+		assert_int_equal(ioas_window_revoke(w.r.q, window, slots, MANY), -ENOENT);
+	atomic_store(&w.stop, true);
+	pthread_join(thread, NULL);
+	printf("# %lu of %lu accesses refused\n", w.stopped, atomic_load(&w.accesses));
+	assert_int_equal(w.stopped, 0);
+	assert_int_equal(ioas_window_revoke(w.r.q, window, slots, MANY - 1), 0);
+	assert_int_equal(ioas_window_destroy(window), 0);
+	rig_stop(&w.r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		USER_FLAVOURS(bad_windows),   USER_FLAVOURS(bad_places),
-		cmocka_unit_test(wrong_kind), USER_FLAVOURS(bad_grants),
-		USER_FLAVOURS(bad_revokes),   USER_FLAVOURS(other_spaces),
+		USER_FLAVOURS(bad_windows),
+		USER_FLAVOURS(bad_places),
+		cmocka_unit_test(wrong_kind),
+		USER_FLAVOURS(bad_grants),
+		USER_FLAVOURS(bad_revokes),
+		USER_FLAVOURS(other_spaces),
+		USER_FLAVOURS(failed_revokes_disturb_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
