@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A driver with a pool of buffers and a ring, as a NIC's: a buffer is visible to the device from
- * the moment it is posted until it is reaped, and used again only when its ticket is done.
+ * the moment it is posted until it is reaped, and its content is looked at only when its ticket is
+ * done: no device can change it under the reader's eyes then.
  *
  * The device is a model on the software IOMMU: it writes a sequence number into each buffer that
  * is posted. At the end it goes on with a buffer that was reaped, and is stopped.
@@ -20,7 +21,7 @@
 #define BURST	     32
 #define BURSTS	     1000
 
-/* Buffers that were reaped, oldest first, each burst with the ticket it waits for. */
+/* Buffers that were reaped, oldest first, each with the ticket it waits for. */
 struct quarantine {
 	uint32_t slots[BUFFERS];
 	uint64_t tickets[BUFFERS];
@@ -37,6 +38,7 @@ struct driver {
 	uint32_t free[BUFFERS];
 	unsigned int free_count;
 	struct quarantine quarantine;
+	uint64_t received; /* buffers whose content has been looked at */
 };
 
 static void need(int rc, const struct driver *d, const char *what)
@@ -53,13 +55,17 @@ static void need(int rc, const struct driver *d, const char *what)
 
 static void driver_start(struct driver *d)
 {
-	const struct ioas_ctx_opts how = { .size = sizeof(how), .backend = "soft",
+	const struct ioas_ctx_opts how = { .size = sizeof(how),
+					   .backend = "soft",
 					   .log = ioas_log_stderr };
-	const struct ioas_mem_opts arena = { .size = sizeof(arena), .numa_node = IOAS_NUMA_ANY,
+	const struct ioas_mem_opts arena = { .size = sizeof(arena),
+					     .numa_node = IOAS_NUMA_ANY,
 					     .bytes = (uint64_t)BUFFERS * BUFFER_BYTES };
-	const struct ioas_opts space = { .size = sizeof(space), .kind = IOAS_KIND_USER,
+	const struct ioas_opts space = { .size = sizeof(space),
+					 .kind = IOAS_KIND_USER,
 					 .mode = IOAS_BATCHED };
-	struct ioas_window_opts window = { .size = sizeof(window), .prot = IOAS_RW,
+	struct ioas_window_opts window = { .size = sizeof(window),
+					   .prot = IOAS_RW,
 					   .bytes = (uint64_t)BUFFERS * BUFFER_BYTES,
 					   .slot_bytes = BUFFER_BYTES };
 
@@ -75,15 +81,32 @@ static void driver_start(struct driver *d)
 		d->free[d->free_count] = BUFFERS - 1 - d->free_count;
 }
 
-/* What has waited long enough becomes free; when nothing is, complete what is pending. */
+/* The device is done with a buffer and cannot reach it any more: use what is in it. */
+static void receive(struct driver *d, uint32_t slot)
+{
+	const char *data = ioas_mem_va(d->mem);
+	uint64_t number;
+
+	memcpy(&number, data + (size_t)slot * BUFFER_BYTES, sizeof(number));
+	if (number != d->received++) {
+		fprintf(stderr, "buffer %u holds %llu\n", slot, (unsigned long long)number);
+		exit(1);
+	}
+	d->free[d->free_count++] = slot;
+}
+
+/* Take what has waited long enough; when buffers run short, complete what is pending. */
 static void harvest(struct driver *d)
 {
 	struct quarantine *q = &d->quarantine;
 
 	if (d->free_count < BURST)
 		need(ioas_flush(d->queue), d, "flush");
-	while (q->head != q->tail && ioas_ticket_done(d->queue, q->tickets[q->head % BUFFERS]))
-		d->free[d->free_count++] = q->slots[q->head++ % BUFFERS];
+	for (; q->head != q->tail; q->head++) {
+		if (!ioas_ticket_done(d->queue, q->tickets[q->head % BUFFERS]))
+			break;
+		receive(d, q->slots[q->head % BUFFERS]);
+	}
 }
 
 static void post(struct driver *d, uint32_t *slots)
@@ -140,14 +163,15 @@ int main(void)
 		reap(&d, slots);
 	}
 	need(ioas_flush(d.queue), &d, "flush");
+	harvest(&d);
 	if (device_write(&d, slots[0], 0) == 0) {
 		fprintf(stderr, "the device wrote to a buffer that was reaped\n");
 		return 1;
 	}
 	need(ioas_ctx_stats(d.ctx, &stats), &d, "counters");
-	printf("%llu buffers, %llu invalidation requests, %llu DMA stopped\n",
-	       (unsigned long long)stats.maps, (unsigned long long)stats.inval_crossings,
-	       (unsigned long long)stats.faults);
+	printf("%llu of %llu buffers received, %llu invalidation requests, %llu DMA stopped\n",
+	       (unsigned long long)d.received, (unsigned long long)stats.maps,
+	       (unsigned long long)stats.inval_crossings, (unsigned long long)stats.faults);
 	driver_stop(&d);
 	return 0;
 }
