@@ -149,6 +149,17 @@ class Testpmd:
             raise Problem("dpdk-testpmd shows no statistics of its ports:\n" + self.complaint())
         return ports
 
+    def lcore_time(self):
+        """(time that the forwarding lcore has had a processor, time), in ns."""
+        tasks = f"/proc/{self.process.pid}/task"
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/comm") as f:
+                if not f.read().startswith("rte-worker"):
+                    continue
+            with open(f"{tasks}/{task}/schedstat") as f:
+                return int(f.read().split()[0]), time.monotonic_ns()
+        raise Problem("dpdk-testpmd has no forwarding lcore:\n" + self.complaint())
+
     def quit(self):
         os.write(self.terminal, b"quit\n")
         deadline = time.monotonic() + 15
