@@ -11,6 +11,7 @@
 
 #include <rte_common.h>
 #include <rte_malloc.h>
+#include <rte_memcpy.h>
 
 #include "log.h"
 #include "pool.h"
@@ -260,7 +261,7 @@ static int dequeue_chunk(struct pool *pool, void **objs, unsigned int count)
 	if (likely(rc == 0)) {
 		share->warm_count -= warm;
 		share->warm_low = RTE_MIN(share->warm_low, share->warm_count);
-		memcpy(objs, share->warm + share->warm_count, warm * sizeof(objs[0]));
+		rte_memcpy(objs, share->warm + share->warm_count, warm * sizeof(objs[0]));
 	}
 	glue_lcore_leave(lcore);
 	return rc;
@@ -272,7 +273,7 @@ static void enqueue_warm(struct pool *pool, struct glue_lcore *lcore, struct poo
 	if (unlikely(share->warm_count + count > pool->warm_max))
 		chill_oldest(pool, lcore, share,
 			     RTE_MIN(share->warm_count, RTE_MAX(share->warm_count / 2, count)));
-	memcpy(share->warm + share->warm_count, objs, count * sizeof(objs[0]));
+	rte_memcpy(share->warm + share->warm_count, objs, count * sizeof(objs[0]));
 	share->warm_count += count;
 }
 
