@@ -70,8 +70,8 @@ static void batches(void **state)
 
 	rig_start(&r, *state, NULL);
 	for (unsigned int probes = 0, round = 0; probes < PROBES; round++) {
-		unsigned int count =
-			1 + round * 37 % 300; /* ranges, and more than a flush is cheaper for */
+		/* Ranges, and more of them than a flush is cheaper for. */
+		unsigned int count = 1 + round * 37 % 300;
 
 		for (unsigned int i = 0; i < count; i++)
 			segs[i] = (struct ioas_seg){ r.va + i * 3 % 1000 * PAGE,
