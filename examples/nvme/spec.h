@@ -25,10 +25,10 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are not convert
 #define NVME_REG_DOORBELL 0x1000
 
 /* CAP: 3.1.1 */
-#define NVME_CAP_MQES(cap)   ((uint32_t)((cap) & 0xffff) + 1)	  /* entries of an I/O queue */
+#define NVME_CAP_MQES(cap)   ((uint32_t)((cap)&0xffff) + 1)	    /* entries of an I/O queue */
 #define NVME_CAP_TO_MS(cap)  ((uint32_t)((cap) >> 24 & 0xff) * 500) /* for CSTS.RDY to follow */
-#define NVME_CAP_DSTRD(cap)  (4u << ((cap) >> 32 & 0xf))	  /* bytes between doorbells */
-#define NVME_CAP_CSS_NVM     (UINT64_C(1) << 37)		  /* has the NVM command set */
+#define NVME_CAP_DSTRD(cap)  (4u << ((cap) >> 32 & 0xf))	    /* bytes between doorbells */
+#define NVME_CAP_CSS_NVM     (UINT64_C(1) << 37)		    /* has the NVM command set */
 #define NVME_CAP_MPSMIN(cap) (12 + (unsigned int)((cap) >> 48 & 0xf))
 
 /* CC: 3.1.5 */
@@ -83,10 +83,10 @@ struct nvme_completion {
 	uint16_t status; /* bit 0 is the phase tag */
 };
 
-#define NVME_STATUS_PHASE      1u
-#define NVME_STATUS_CODE(s)    ((s) >> 1 & 0xff)
-#define NVME_STATUS_TYPE(s)    ((s) >> 9 & 7)
-#define NVME_STATUS_IS_OK(s)   (!((s) >> 1 & 0x7ff))
+#define NVME_STATUS_PHASE    1u
+#define NVME_STATUS_CODE(s)  ((s) >> 1 & 0xff)
+#define NVME_STATUS_TYPE(s)  ((s) >> 9 & 7)
+#define NVME_STATUS_IS_OK(s) (!((s) >> 1 & 0x7ff))
 
 /* Admin commands: 5 (figure 138) */
 #define NVME_ADMIN_DELETE_SQ 0x00
@@ -120,9 +120,9 @@ struct nvme_identify_controller {
 	uint8_t unused3[NVME_IDENTIFY_BYTES - 540];
 };
 
-#define NVME_SGLS_MASK	  3u
-#define NVME_SGLS_BYTE	  1u /* data blocks of any alignment */
-#define NVME_SGLS_DWORD	  2u /* data blocks of whole dwords */
+#define NVME_SGLS_MASK	3u
+#define NVME_SGLS_BYTE	1u /* data blocks of any alignment */
+#define NVME_SGLS_DWORD 2u /* data blocks of whole dwords */
 
 /* Identify namespace data: 5.15.2.1 (figure 245) */
 struct nvme_identify_namespace {

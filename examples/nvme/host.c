@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "host.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "say.h"
+
+#define OWN_BYTES (UINT64_C(4) << 20)
+
+const char *nvme_mode_name(enum nvme_mode mode)
+{
+	static const char *const names[] = { "static", "strict", "batched" };
+
+	return names[mode];
+}
+
+static void log_line(void *arg, enum ioas_log_level level, const char *line)
+{
+	(void)arg;
+	if (level <= IOAS_LOG_INFO)
+		nvme_say("%s", line);
+}
+
+/* The space has to exist after the device is bound, which narrows what is possible. */
+static int make_space(struct nvme_host *host)
+{
+	struct ioas_caps caps = { .size = sizeof(caps) };
+	struct ioas_opts opts = { .size = sizeof(opts), .kind = IOAS_KIND_KERNEL };
+	int ret = ioas_ctx_caps(host->ctx, &caps);
+
+	if (ret)
+		return ret;
+	if (caps.user_formats) {
+		opts.kind = IOAS_KIND_USER;
+		opts.mode = host->mode == NVME_BATCHED ? IOAS_BATCHED : IOAS_STRICT;
+	}
+	return ioas_create(host->ctx, &opts, &host->as);
+}
+
+static int make_own_memory(struct nvme_host *host)
+{
+	const struct ioas_mem_opts opts = { .size = sizeof(opts),
+					    .numa_node = IOAS_NUMA_ANY,
+					    .bytes = OWN_BYTES,
+					    .page_bytes = IOAS_PAGE_SIZE };
+	int ret = ioas_mem_alloc(host->ctx, &opts, &host->own);
+
+	if (ret)
+		return ret;
+	ret = ioas_map(host->queue, ioas_mem_va(host->own), OWN_BYTES, IOAS_RW, &host->own_iova);
+	if (!ret)
+		return 0;
+	nvme_say("map of queues: %s", ioas_queue_error(host->queue));
+	ioas_mem_free(host->own);
+	host->own = NULL;
+	return ret;
+}
+
+int nvme_host_open(struct nvme_host *host, const char *backend, const char *device,
+		   enum nvme_mode mode)
+{
+	const struct ioas_ctx_opts opts = { .size = sizeof(opts),
+					    .backend = backend,
+					    .log = log_line };
+	int ret;
+
+	memset(host, 0, sizeof(*host));
+	host->mode = mode;
+	ret = ioas_ctx_open(&opts, &host->ctx);
+	if (ret)
+		return nvme_fail(ret, "no context");
+	/* What the library says of a failure has been printed by log_line(). */
+	ret = ioas_dev_bind(host->ctx, device, &host->dev);
+	ret = ret ?: make_space(host);
+	ret = ret ?: ioas_attach(host->as, host->dev);
+	ret = ret ?: ioas_queue_create(host->as, &host->queue);
+	ret = ret ?: make_own_memory(host);
+	if (!ret)
+		return 0;
+	nvme_fail(ret, "device %s cannot be used with backend %s", device,
+		  ioas_ctx_backend(host->ctx));
+	nvme_host_close(host);
+	return ret;
+}
+
+void nvme_host_close(struct nvme_host *host)
+{
+	int ret = 0;
+
+	if (host->own) {
+		ret = ioas_unmap(host->queue, host->own_iova, OWN_BYTES);
+		ret = ret ?: ioas_flush(host->queue);
+		if (ret)
+			nvme_say("unmap of queues: %s", ioas_queue_error(host->queue));
+		ret = ret ?: ioas_mem_free(host->own);
+	}
+	if (host->queue)
+		ret = ret ?: ioas_queue_destroy(host->queue);
+	if (host->dev) {
+		/* -ENOENT: it was not attached yet. */
+		ioas_detach(host->dev);
+		ret = ret ?: ioas_dev_unbind(host->dev);
+	}
+	if (host->as)
+		ret = ret ?: ioas_destroy(host->as);
+	if (host->ctx)
+		ret = ret ?: ioas_ctx_close(host->ctx);
+	if (ret)
+		nvme_fail(ret, "closing: something stays open until the program ends");
+	memset(host, 0, sizeof(*host));
+}
+
+void *nvme_host_alloc(struct nvme_host *host, size_t bytes, ioas_iova_t *iova)
+{
+	const size_t at = host->own_used;
+
+	bytes = (bytes + IOAS_PAGE_SIZE - 1) & ~(IOAS_PAGE_SIZE - 1);
+	if (bytes > OWN_BYTES - at) {
+		nvme_say("the driver's own memory of %zu bytes is used up", (size_t)OWN_BYTES);
+		return NULL;
+	}
+	host->own_used += bytes;
+	*iova = host->own_iova + at;
+	return (char *)ioas_mem_va(host->own) + at;
+}
+
+bool nvme_host_is_user(const struct nvme_host *host)
+{
+	return ioas_get_kind(host->as) == IOAS_KIND_USER;
+}
+
+uint64_t nvme_host_crossings(const struct nvme_host *host)
+{
+	struct ioas_stats stats = { .size = sizeof(stats) };
+
+	ioas_ctx_stats(host->ctx, &stats);
+	return stats.map_crossings + stats.unmap_crossings + stats.inval_crossings;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "io.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "say.h"
+
+#define IO_QUEUE    1
+#define CHAIN_BYTES 128 /* of the first page when lists are to be chained early */
+
+/* Memory for lists: two pages a slot, or the end of one and the two that follow. */
+static int make_lists(struct nvme_io *io, struct nvme_io_slot *slot)
+{
+	const unsigned int count = sizeof(slot->pieces) / sizeof(slot->pieces[0]);
+	ioas_iova_t iova;
+	char *va = nvme_host_alloc(io->ctrl->host, count * NVME_PAGE_BYTES, &iova);
+	const uint32_t skip = io->options.chain ? NVME_PAGE_BYTES - CHAIN_BYTES : 0;
+
+	if (!va)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < count; i++)
+		slot->pieces[i] = (struct nvme_list_piece){ .va = va + i * NVME_PAGE_BYTES,
+							    .iova = iova + i * NVME_PAGE_BYTES,
+							    .bytes = NVME_PAGE_BYTES };
+	slot->pieces[0].va = va + skip;
+	slot->pieces[0].iova += skip;
+	slot->pieces[0].bytes -= skip;
+	return 0;
+}
+
+int nvme_io_open(struct nvme_io *io, struct nvme_ctrl *ctrl, struct nvme_mapper *mapper,
+		 const struct nvme_io_options *options)
+{
+	int ret = 0;
+
+	memset(io, 0, sizeof(*io));
+	io->ctrl = ctrl;
+	io->mapper = mapper;
+	io->options = *options;
+	io->eventfd = -1;
+	if (options->sgl && !ctrl->sgl_support)
+		return nvme_fail(-ENOTSUP, "--sgl: the controller has no SGLs (SGLS is 0): use "
+					   "--prp");
+	if (options->interrupt) {
+		io->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (io->eventfd < 0)
+			return nvme_fail(-errno, "eventfd");
+	}
+	for (unsigned int i = 0; !ret && i < options->depth; i++) {
+		ret = make_lists(io, &io->slots[i]);
+		io->free[io->free_count++] = i;
+	}
+	/* A ring of N entries holds N - 1. */
+	ret = ret
+		      ?: nvme_ctrl_create_queue(ctrl, &io->queue, IO_QUEUE, options->depth + 1,
+						io->eventfd);
+	io->created = !ret;
+	return ret;
+}
+
+void nvme_io_close(struct nvme_io *io)
+{
+	if (io->created)
+		nvme_ctrl_delete_queue(io->ctrl, &io->queue);
+	if (io->eventfd >= 0)
+		close(io->eventfd);
+	io->created = false;
+	io->eventfd = -1;
+}
+
+uint32_t nvme_io_max_bytes(const struct nvme_ctrl *ctrl)
+{
+	if (ctrl->max_transfer_bytes && ctrl->max_transfer_bytes < NVME_IO_BYTES_MAX)
+		return ctrl->max_transfer_bytes;
+	return NVME_IO_BYTES_MAX;
+}
+
+unsigned int nvme_io_in_flight(const struct nvme_io *io)
+{
+	return io->options.depth - io->free_count;
+}
+
+static int describe(const struct nvme_io *io, const struct nvme_io_slot *slot,
+		    struct nvme_command *command)
+{
+	const struct nvme_list_memory memory = {
+		.pieces = slot->pieces,
+		.count = sizeof(slot->pieces) / sizeof(slot->pieces[0]),
+		.page_bytes = NVME_PAGE_BYTES,
+	};
+	const struct nvme_mapping *mapping = &slot->mapping;
+
+	if (!io->options.sgl)
+		return nvme_prp_build(mapping->runs, mapping->count, &memory, command->prp);
+	command->flags |= NVME_FLAGS_SGL;
+	return nvme_sgl_build(mapping->runs, mapping->count, &memory, &command->sgl);
+}
+
+static int make_visible(struct nvme_io *io, struct nvme_io_slot *slot)
+{
+	const struct nvme_request *request = &slot->request;
+	const uint32_t prot = request->write ? IOAS_READ : IOAS_WRITE;
+
+	if (!request->unmapped)
+		return nvme_mapper_get(io->mapper, request->va, request->bytes, prot,
+				       &slot->mapping);
+	slot->mapping.runs[0] = (struct nvme_run){ request->iova, request->bytes };
+	slot->mapping.count = 1;
+	return 0;
+}
+
+static int take_away(struct nvme_io *io, struct nvme_io_slot *slot)
+{
+	return slot->request.unmapped ? 0 : nvme_mapper_put(io->mapper, &slot->mapping);
+}
+
+int nvme_io_submit(struct nvme_io *io, const struct nvme_request *request)
+{
+	const uint32_t blocks = request->bytes / io->ctrl->block_bytes;
+	struct nvme_command command = {
+		.opcode = request->write ? NVME_IO_WRITE : NVME_IO_READ,
+		.namespace_id = io->ctrl->namespace_id,
+		.dword10 = (uint32_t)request->block,
+		.dword11 = request->block >> 32,
+		.dword12 = blocks - 1,
+	};
+	struct nvme_io_slot *slot;
+	int ret;
+
+	if (!io->free_count)
+		return -EAGAIN;
+	command.id = io->free[io->free_count - 1];
+	slot = &io->slots[command.id];
+	slot->request = *request;
+	ret = make_visible(io, slot);
+	if (ret)
+		return ret;
+	ret = describe(io, slot, &command);
+	if (ret) {
+		take_away(io, slot);
+		return nvme_fail(ret, "request of %u bytes at %p cannot be described",
+				 request->bytes, request->va);
+	}
+	nvme_queue_put(&io->queue, &command);
+	io->free_count--;
+	return 0;
+}
+
+/* Take what has completed. Return: how many, or a negative errno. */
+static int reap(struct nvme_io *io, nvme_io_done_fn done, void *arg)
+{
+	struct nvme_completion completion;
+	int count = 0, ret;
+
+	while (nvme_queue_take(&io->queue, &completion)) {
+		struct nvme_io_slot *slot = &io->slots[completion.command_id];
+
+		if (completion.command_id >= io->options.depth)
+			return nvme_fail(-EIO, "completion of command %u, which does not exist",
+					 completion.command_id);
+		ret = take_away(io, slot);
+		if (ret)
+			return ret;
+		if (!NVME_STATUS_IS_OK(completion.status))
+			nvme_ctrl_failed(&completion, slot->request.write ? "write" : "read");
+		io->free[io->free_count++] = completion.command_id;
+		done(arg, &slot->request,
+		     NVME_STATUS_IS_OK(completion.status) ? 0 : completion.status);
+		count++;
+	}
+	nvme_queue_release(&io->queue);
+	return count;
+}
+
+static int pause_until(struct nvme_io *io, uint64_t deadline)
+{
+	struct pollfd poller = { .fd = io->eventfd, .events = POLLIN };
+	const uint64_t now = nvme_now_ms();
+	uint64_t count;
+
+	if (now > deadline)
+		return nvme_fail(-ETIMEDOUT, "no completion for %u s, %u in flight; CSTS is 0x%x",
+				 NVME_TIMEOUT_MS / 1000, nvme_io_in_flight(io),
+				 nvme_ctrl_status(io->ctrl));
+	if (io->eventfd < 0) {
+		sched_yield();
+		return 0;
+	}
+	if (poll(&poller, 1, (int)(deadline - now) + 1) == 1 &&
+	    read(io->eventfd, &count, sizeof(count)) < 0)
+		return nvme_fail(-errno, "eventfd");
+	return 0;
+}
+
+int nvme_io_wait(struct nvme_io *io, nvme_io_done_fn done, void *arg)
+{
+	uint64_t deadline = 0;
+	int ret;
+
+	nvme_queue_ring(&io->queue);
+	for (;;) {
+		ret = reap(io, done, arg);
+		if (ret)
+			return ret < 0 ? ret : 0;
+		if (!deadline)
+			deadline = nvme_now_ms() + NVME_TIMEOUT_MS;
+		ret = pause_until(io, deadline);
+		if (ret)
+			return ret;
+	}
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A user-space NVMe driver over libioas: what an SPDK driver does in its data path, with DMA
+ * protection in three modes. See options.c for the command line. The last line of the output is for
+ * programs: RESULT or PROBE, then NAME=VALUE words.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "options.h"
+#include "probe.h"
+#include "say.h"
+
+static void describe(const struct nvme_ctrl *ctrl)
+{
+	nvme_say("%s: %s, serial %s, NVMe %u.%u, %" PRIu64 " blocks of %u bytes, transfers of up "
+		 "to %u KiB, %s",
+		 ioas_dev_name(ctrl->host->dev), ctrl->model, ctrl->serial, ctrl->version >> 16,
+		 ctrl->version >> 8 & 0xff, ctrl->block_count, ctrl->block_bytes,
+		 nvme_io_max_bytes(ctrl) >> 10, ctrl->sgl_support ? "PRPs and SGLs" : "PRPs only");
+}
+
+static bool run_load(struct nvme_io *io, struct ioas_mem *arena, const struct nvme_options *options)
+{
+	const struct nvme_load_options *load = &options->load;
+	const struct nvme_mapper *mapper = io->mapper;
+	struct nvme_load_result result;
+	int ret = nvme_load_run(io, arena, load, &result);
+
+	if (mapper->cached)
+		nvme_say("registration cache: %" PRIu64 " hits, %" PRIu64 " misses, %" PRIu64
+			 " evictions",
+			 mapper->cache.hits, mapper->cache.misses, mapper->cache.evictions);
+	printf("RESULT backend=%s kind=%s mode=%s lists=%s depth=%u block=%u order=%s "
+	       "requests=%" PRIu64 " crossings=%" PRIu64 " ioctls_per_io=%.4f iops=%.0f "
+	       "verified=%" PRIu64 " errors=%" PRIu64 "%s\n",
+	       ioas_ctx_backend(io->ctrl->host->ctx),
+	       ioas_kind_name(ioas_get_kind(io->ctrl->host->as)), nvme_mode_name(options->mode),
+	       options->io.sgl ? "sgl" : "prp", options->io.depth, load->io_bytes,
+	       load->random ? "random" : "seq", result.requests, result.crossings,
+	       result.requests ? (double)result.crossings / result.requests : 0,
+	       result.seconds ? result.requests / result.seconds : 0,
+	       load->verify ? result.read_bytes : 0, result.errors, ret ? " incomplete" : "");
+	return !ret && !result.errors;
+}
+
+static bool run_probe(struct nvme_io *io, struct ioas_mem *arena,
+		      const struct nvme_options *options)
+{
+	struct nvme_probe_result result;
+	int ret = nvme_probe_run(io, arena, options->probe_rounds, &result);
+
+	printf("PROBE backend=%s mode=%s rounds=%u untouched=%u landed=%u wrong=%u%s\n",
+	       ioas_ctx_backend(io->ctrl->host->ctx), nvme_mode_name(options->mode), result.rounds,
+	       result.untouched, result.landed, result.wrong, ret ? " incomplete" : "");
+	return !ret && !result.landed && !result.wrong;
+}
+
+static bool run_io(struct nvme_ctrl *ctrl, struct nvme_mapper *mapper, struct ioas_mem *arena,
+		   const struct nvme_options *options)
+{
+	static struct nvme_io io;
+	bool good = !nvme_io_open(&io, ctrl, mapper, &options->io);
+
+	if (good)
+		good = options->probe_rounds ? run_probe(&io, arena, options)
+					     : run_load(&io, arena, options);
+	nvme_io_close(&io);
+	return good;
+}
+
+static bool run(struct nvme_host *host, const struct nvme_options *options)
+{
+	const struct ioas_mem_opts memory = { .size = sizeof(memory),
+					      .numa_node = IOAS_NUMA_ANY,
+					      .bytes = options->memory_bytes };
+	struct nvme_mapper mapper;
+	struct nvme_ctrl ctrl;
+	struct ioas_mem *arena;
+	bool good = false;
+
+	if (ioas_mem_alloc(host->ctx, &memory, &arena))
+		return false;
+	if (!nvme_ctrl_open(&ctrl, host)) {
+		describe(&ctrl);
+		if (!nvme_mapper_open(&mapper, host, arena, options->cache_bytes)) {
+			good = run_io(&ctrl, &mapper, arena, options);
+			/* The device first: nothing may be unmapped under its hands. */
+			nvme_ctrl_close(&ctrl);
+			nvme_mapper_close(&mapper);
+		}
+		nvme_ctrl_close(&ctrl);
+	}
+	if (ioas_mem_free(arena))
+		nvme_say("the buffers' memory is still mapped somewhere");
+	return good;
+}
+
+int main(int argc, char **argv)
+{
+	struct nvme_options options;
+	struct nvme_host host;
+	bool good;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!nvme_options_read(&options, argc, argv))
+		return 2;
+	if (nvme_host_open(&host, options.backend, options.device, options.mode))
+		return 1;
+	good = run(&host, &options);
+	nvme_host_close(&host);
+	return good ? 0 : 1;
+}

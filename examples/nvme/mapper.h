@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * How buffers become visible to the device, in three modes (enum nvme_mode) on two kinds of
+ * address space:
+ *
+ *           KERNEL tables                          USER tables
+ *   static  one ioas_map() of the arena            the same
+ *   strict  ioas_map(), ioas_unmap() for each I/O  window: grant, revoke; the space is STRICT
+ *   batched registration cache (regcache.h)        window: grant, revoke; the space is BATCHED
+ *
+ * One thread: that of the host's queue.
+ */
+#ifndef NVME_MAPPER_H
+#define NVME_MAPPER_H
+
+#include "host.h"
+#include "lists.h"
+#include "regcache.h"
+
+#define NVME_RUNS_MAX 16
+
+struct nvme_mapper {
+	struct nvme_host *host;
+	struct ioas_mem *arena;
+	ioas_iova_t iova; /* of the arena, where it has one: static, windows */
+	struct ioas_window *window;
+	struct nvme_regcache cache;
+	bool cached;
+};
+
+/* A buffer that the device can see. */
+struct nvme_mapping {
+	const void *va;
+	size_t bytes;
+	struct nvme_run runs[NVME_RUNS_MAX];
+	unsigned int count;
+};
+
+/**
+ * nvme_mapper_open - prepare for buffers inside @arena
+ * @cache_bytes: what the registration cache may keep mapped, 0 for all of it
+ *
+ * Return: 0 or a negative errno, and the reason has been printed.
+ */
+int nvme_mapper_open(struct nvme_mapper *mapper, struct nvme_host *host, struct ioas_mem *arena,
+		     uint64_t cache_bytes);
+
+/* No buffer is in use, and the device is quiet. */
+void nvme_mapper_close(struct nvme_mapper *mapper);
+
+/*
+ * @va, @bytes: any part of the arena that shares no page with another buffer in use. @prot: what
+ * the device is going to do (modes that keep mappings allow both). Return: 0 or a negative errno,
+ * and the reason has been printed.
+ */
+int nvme_mapper_get(struct nvme_mapper *mapper, void *va, size_t bytes, uint32_t prot,
+		    struct nvme_mapping *mapping);
+int nvme_mapper_put(struct nvme_mapper *mapper, struct nvme_mapping *mapping);
+
+#endif
