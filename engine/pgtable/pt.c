@@ -11,9 +11,14 @@ static const struct pt_ops *const pt_formats[IOAS_FORMAT_COUNT] = {
 	[IOAS_FORMAT_VTDSS_L4] = &pt_ops_vtdss_l4,
 };
 
+static size_t entries_of(const struct pt *pt)
+{
+	return (size_t)1 << (pt->ops->page_lg2 - 3);
+}
+
 struct pt_table *pt_table_new(struct pt *pt, unsigned int level, uint32_t tag)
 {
-	size_t children = level ? PT_ENTRIES * sizeof(struct pt_table *) : 0;
+	size_t children = level ? entries_of(pt) * sizeof(struct pt_table *) : 0;
 	struct pt_table *table = calloc(1, sizeof(*table) + children);
 
 	if (!table)
@@ -42,6 +47,8 @@ int pt_create(enum ioas_format format, struct pt_mem *mem, struct pt **out)
 
 	if ((unsigned int)format >= IOAS_FORMAT_COUNT || !pt_formats[format])
 		return -EOPNOTSUPP;
+	if ((mem->page_lg2 ? mem->page_lg2 : IOAS_PAGE_SHIFT) != pt_formats[format]->page_lg2)
+		return -EOPNOTSUPP;
 	pt = calloc(1, sizeof(*pt));
 	if (!pt)
 		return -ENOMEM;
@@ -59,7 +66,7 @@ int pt_create(enum ioas_format format, struct pt_mem *mem, struct pt **out)
 static void free_tree(struct pt *pt, struct pt_table *table)
 {
 	if (table->level)
-		for (unsigned int i = 0; i < PT_ENTRIES; i++) {
+		for (size_t i = 0; i < entries_of(pt); i++) {
 			struct pt_table *child =
 				atomic_load_explicit(&table->child[i], memory_order_relaxed);
 
@@ -85,9 +92,14 @@ unsigned int pt_address_bits(const struct pt *pt)
 	return pt->ops->address_bits;
 }
 
+unsigned int pt_page_lg2(const struct pt *pt)
+{
+	return pt->ops->page_lg2;
+}
+
 uint64_t pt_table_bytes(const struct pt *pt)
 {
-	return atomic_load_explicit(&pt->pages, memory_order_relaxed) * IOAS_PAGE_SIZE;
+	return atomic_load_explicit(&pt->pages, memory_order_relaxed) << pt->ops->page_lg2;
 }
 
 const struct pt_entry_form *pt_entry_form(const struct pt *pt)
@@ -129,14 +141,9 @@ void pt_clear(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t b
 	pt->ops->clear(pt, cursor, iova, bytes, stamp);
 }
 
-int pt_unmap(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,
-	     uint64_t stamp)
+int pt_unmap(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes, uint64_t stamp)
 {
-	int ret = pt->ops->claim(pt, cursor, iova, bytes);
-
-	if (!ret)
-		pt->ops->clear(pt, cursor, iova, bytes, stamp);
-	return ret;
+	return pt->ops->unmap(pt, cursor, iova, bytes, stamp);
 }
 
 int pt_lookup(const struct pt *pt, uint64_t iova, uint64_t *oa, uint32_t *prot,

@@ -2,7 +2,7 @@
 /*
  * I/O page tables in memory: one walker (walk.h), compiled once per format (fmt/).
  *
- * A table is a tree of 4 KiB pages which hardware reads. Beside each page the builder keeps a
+ * A table is a tree of pages which hardware reads. Beside each page the builder keeps a
  * struct pt_table with pointers to the children, so that it never reads hardware entries to find
  * its way, and a page's address (as the walker sees it) and its virtual address need not be
  * related.
@@ -19,7 +19,10 @@
  * of a mapping, so that a mapping can only be unmapped whole; CLAIM marks a mapping whose owner
  * is about to clear it.
  *
- * Terms: oa output address; level 0 holds 4 KiB leaves, level 1 2 MiB, level 2 1 GiB.
+ * Terms: oa output address; a page is the smallest leaf and also the size of a table, which is
+ * the format's granule: 4, 16 or 64 KiB; a block is what one level-0 table maps. With 4 KiB, level
+ * 0 holds leaves of 4 KiB, level 1 of 2 MiB, level 2 of 1 GiB; with 16 KiB, of 16 KiB and 32 MiB;
+ * with 64 KiB, of 64 KiB and 512 MiB.
  */
 #ifndef ENGINE_PGTABLE_PT_H
 #define ENGINE_PGTABLE_PT_H
@@ -28,14 +31,15 @@
 
 #include <ioas/types.h>
 
-#define PT_ENTRIES   512
-#define PT_LEVEL_LG2 9
+/* Entries of a table of 4 KiB, for those who deal with no other formats. */
+#define PT_ENTRIES 512
 
 /* Where table pages come from. Both functions may be called from several threads at once. */
 struct pt_mem {
 	/* A zeroed, aligned page, and its address as the walker sees it; NULL without memory. */
 	void *(*alloc)(struct pt_mem *mem, uint64_t *addr);
 	void (*free)(struct pt_mem *mem, void *page, uint64_t addr);
+	unsigned int page_lg2; /* size of those pages, which the format's must be; 0: 4 KiB */
 };
 
 struct pt;
@@ -46,25 +50,31 @@ struct pt_table {
 	uint64_t addr; /* of @entries, as the walker sees it */
 	unsigned int level;
 	_Atomic uint32_t tag; /* level 0: the caller's, set at installation: who owns the range */
-	_Atomic(struct pt_table *) child[]; /* levels above 0: PT_ENTRIES of them */
+	_Atomic(struct pt_table *) child[]; /* levels above 0: one for each entry */
 };
 
-/* A caller's memory of the last level-0 table it used. */
+/* A caller's memory of the last tables it used, at level 0 and at level 1. */
 struct pt_cursor {
-	uint64_t block; /* iova >> 21, or UINT64_MAX */
+	uint64_t block; /* number of the block of @table, or UINT64_MAX */
 	struct pt_table *table;
+	uint64_t upper_block; /* the same of @upper, whose blocks are those of level 1 */
+	struct pt_table *upper;
 };
 
-#define PT_CURSOR_INIT { .block = UINT64_MAX }
+#define PT_CURSOR_INIT                                         \
+	{                                                      \
+		.block = UINT64_MAX, .upper_block = UINT64_MAX \
+	}
 
-/* Return: 0, -EOPNOTSUPP unknown format, -ENOMEM. */
+/* Return: 0, -EOPNOTSUPP unknown format or one with pages of another size than @mem's, -ENOMEM. */
 int pt_create(enum ioas_format format, struct pt_mem *mem, struct pt **pt);
 
 /* Frees every page. Nobody walks the table any more, hardware included. */
 void pt_destroy(struct pt *pt);
 
 uint64_t pt_root(const struct pt *pt);		   /* address of the root page */
-unsigned int pt_address_bits(const struct pt *pt); /* width of an IOVA */
+unsigned int pt_address_bits(const struct pt *pt); /* width of an IOVA: ranges end at 2^bits */
+unsigned int pt_page_lg2(const struct pt *pt);	   /* 12, 14 or 16 */
 uint64_t pt_table_bytes(const struct pt *pt);	   /* memory in hardware pages now */
 
 #define PT_STAMP_BITS 60
@@ -109,8 +119,8 @@ int pt_map(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t byte
 	   struct pt_map_args *args, uint32_t tag);
 
 /**
- * pt_map_pages - install a run of mappings of one 4 KiB page each
- * @oa: output addresses of the @count pages at @iova and on, all in one 2 MiB block
+ * pt_map_pages - install a run of mappings of one page each
+ * @oa: output addresses of the @count pages at @iova and on, all in one block
  *
  * The entries are the caller's alone and hold nothing: they are not looked at. Return: 0, or
  * nothing is mapped and -EEXIST (a larger leaf is in the way), -ENOMEM.
@@ -119,9 +129,9 @@ int pt_map_pages(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, const u
 		 unsigned int count, uint32_t prot, uint32_t tag);
 
 /**
- * pt_claim_pages - pt_claim() a run of mappings of one 4 KiB page each
+ * pt_claim_pages - pt_claim() a run of mappings of one page each
  *
- * All in one 2 MiB block. Return: how many were claimed before the first that could not be;
+ * All in one block. Return: how many were claimed before the first that could not be;
  * pt_claim() tells why.
  */
 unsigned int pt_claim_pages(struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
@@ -136,7 +146,7 @@ unsigned int pt_claim_pages(struct pt *pt, struct pt_cursor *cursor, uint64_t io
 int pt_claim(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes);
 void pt_unclaim(struct pt *pt, struct pt_cursor *cursor, uint64_t iova);
 
-/* Clear a claimed mapping, or a run of them; leaves @stamp, of at most PT_STAMP_BITS bits, in its entries. */
+/* Clear a claimed mapping, or a run of them; @stamp, of at most PT_STAMP_BITS bits, stays there. */
 void pt_clear(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,
 	      uint64_t stamp);
 

@@ -9,19 +9,22 @@
 
 struct pt_ops {
 	unsigned int levels;
+	unsigned int page_lg2;
 	unsigned int address_bits;
 	struct pt_entry_form form;
 
 	int (*map)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,
 		   struct pt_map_args *args, uint32_t tag);
-	int (*map_pages)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
-			 const uint64_t *oa, unsigned int count, uint32_t prot, uint32_t tag);
+	int (*map_pages)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, const uint64_t *oa,
+			 unsigned int count, uint32_t prot, uint32_t tag);
 	unsigned int (*claim_pages)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
 				    unsigned int count);
 	int (*claim)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes);
 	void (*unclaim)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova);
 	void (*clear)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,
 		      uint64_t stamp);
+	int (*unmap)(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,
+		     uint64_t stamp);
 	int (*lookup)(const struct pt *pt, uint64_t iova, uint64_t *oa, uint32_t *prot,
 		      uint64_t *leaf_bytes);
 	int (*install)(struct pt *pt, uint64_t iova, uint32_t tag, struct pt_table **table);
@@ -40,16 +43,6 @@ struct pt {
 extern const struct pt_ops pt_ops_x86_64_l4;
 extern const struct pt_ops pt_ops_x86_64_l5;
 extern const struct pt_ops pt_ops_vtdss_l4;
-
-static inline unsigned int pt_shift(unsigned int level)
-{
-	return IOAS_PAGE_SHIFT + PT_LEVEL_LG2 * level;
-}
-
-static inline unsigned int pt_index(uint64_t iova, unsigned int level)
-{
-	return (iova >> pt_shift(level)) & (PT_ENTRIES - 1);
-}
 
 struct pt_table *pt_table_new(struct pt *pt, unsigned int level, uint32_t tag);
 void pt_table_free(struct pt *pt, struct pt_table *table);

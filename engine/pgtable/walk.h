@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The walker, compiled once per format: the file that includes it has included walk_base.h and a
- * format header, and has defined FMT_LEVELS, FMT_ADDRESS_BITS and FMT_OPS.
+ * The walker, compiled once per format: the file that includes it has included walk_base.h, which
+ * says what a format defines, and a format header.
  *
  * Ordering:
  * - a new table is zeroed before the release store that links it, in the tree and in hardware's
@@ -10,10 +10,44 @@
  *   is visible to a walker that sees the leaf. On x86 that is a plain store;
  * - clearing is a relaxed store. What makes it visible before the invalidation is the release
  *   that publishes the invalidation (engine/inval.c), and the system call that carries it.
+ *
+ * Budget with a warm cursor: a page mapped or cleared is a call, about twenty instructions and a
+ * store; in a run, each further entry is a load, a test and a store to map, a store to clear.
  */
 #define RELAXED memory_order_relaxed
 #define ACQUIRE memory_order_acquire
 #define RELEASE memory_order_release
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+static inline unsigned int index_of(uint64_t iova, unsigned int level)
+{
+	return iova >> FMT_SHIFT(level) & (FMT_ENTRIES - 1);
+}
+
+/* Entries from @index on, in a table at @level, that [.., +@bytes) begins in. */
+static inline unsigned int run_of(unsigned int index, unsigned int level, uint64_t bytes)
+{
+	uint64_t run = bytes >> FMT_SHIFT(level);
+
+	return run < FMT_ENTRIES - index ? run : FMT_ENTRIES - index;
+}
+
+static inline bool is_present(uint64_t entry)
+{
+	return entry & FMT_PRESENT;
+}
+
+static inline bool is_table(uint64_t entry, unsigned int level)
+{
+	return level && is_present(entry) && !fmt_is_leaf(entry, level);
+}
+
+static inline uint64_t oa_of(uint64_t entry)
+{
+	return (entry & FMT_ADDRESS) << FMT_OA_SHIFT;
+}
 
 /*
  * Hardware's entry decides whether a leaf or a table is there. A child is in child[] before the
@@ -26,6 +60,7 @@ static int add_child(struct pt *pt, struct pt_table *table, unsigned int index, 
 		     uint32_t tag)
 {
 	struct pt_table *child = atomic_load_explicit(&table->child[index], ACQUIRE);
+	uint64_t entry;
 
 	if (!child) {
 		struct pt_table *fresh =
@@ -39,8 +74,9 @@ static int add_child(struct pt *pt, struct pt_table *table, unsigned int index, 
 		else
 			pt_table_free(pt, fresh);
 	}
-	if (atomic_compare_exchange_strong_explicit(
-		    &table->entries[index], &old, fmt_table_entry(child->addr), RELEASE, RELAXED) &&
+	entry = FMT_TABLE(table->level) | child->addr >> FMT_OA_SHIFT;
+	if (atomic_compare_exchange_strong_explicit(&table->entries[index], &old, entry, RELEASE,
+						    RELAXED) &&
 	    !child->level)
 		atomic_store_explicit(&child->tag, tag, RELAXED);
 	return 0;
@@ -50,18 +86,18 @@ static inline struct pt_table *get_child(const struct pt_table *table, unsigned 
 {
 	uint64_t entry = atomic_load_explicit(&table->entries[index], ACQUIRE);
 
-	if (!fmt_present(entry) || fmt_is_leaf(entry, table->level))
+	if (!is_table(entry, table->level))
 		return NULL;
 	return atomic_load_explicit(&table->child[index], ACQUIRE);
 }
 
-/* The table at @level on the way to @iova, or the lowest one above it. */
-static inline struct pt_table *find_table(const struct pt *pt, uint64_t iova, unsigned int level)
+/* The lowest table on the way to @iova: that at level 0, or where there is no child. */
+static inline struct pt_table *find_table(const struct pt *pt, uint64_t iova)
 {
 	struct pt_table *table = pt->root;
 
-	while (table->level > level) {
-		struct pt_table *child = get_child(table, pt_index(iova, table->level));
+	while (table->level) {
+		struct pt_table *child = get_child(table, index_of(iova, table->level));
 
 		if (!child)
 			break;
@@ -70,20 +106,46 @@ static inline struct pt_table *find_table(const struct pt *pt, uint64_t iova, un
 	return table;
 }
 
-/* Level-0 table through the cursor; NULL if there is none. */
-static inline struct pt_table *find_leaf_table(const struct pt *pt, struct pt_cursor *cursor,
-					       uint64_t iova)
+/* The same for leaves at level 1: the cursor knows the table above them. */
+static inline struct pt_table *seek_upper(const struct pt *pt, struct pt_cursor *cursor,
+					  uint64_t iova)
 {
-	uint64_t block = iova >> pt_shift(1);
+	uint64_t block = iova >> FMT_SHIFT(2);
+	struct pt_table *table, *child;
+
+	if (unlikely(!cursor))
+		return find_table(pt, iova);
+	if (likely(cursor->upper_block == block)) {
+		table = cursor->upper;
+	} else {
+		table = pt->root;
+		while (table->level > 1) {
+			child = get_child(table, index_of(iova, table->level));
+			if (!child)
+				return table;
+			table = child;
+		}
+		cursor->upper_block = block;
+		cursor->upper = table;
+	}
+	child = get_child(table, index_of(iova, 1));
+	return child ? child : table;
+}
+
+/* The same for pages: the cursor knows the table itself. */
+static inline struct pt_table *seek_table(const struct pt *pt, struct pt_cursor *cursor,
+					  uint64_t iova)
+{
+	uint64_t block = iova >> FMT_SHIFT(1);
 	struct pt_table *table;
 
-	if (cursor && cursor->block == block)
+	if (likely(cursor && cursor->block == block))
 		return cursor->table;
-	table = find_table(pt, iova, 0);
-	if (table->level)
-		return NULL;
-	if (cursor)
-		*cursor = (struct pt_cursor){ .block = block, .table = table };
+	table = seek_upper(pt, cursor, iova);
+	if (cursor && !table->level) {
+		cursor->block = block;
+		cursor->table = table;
+	}
 	return table;
 }
 
@@ -95,17 +157,17 @@ static int install_to(struct pt *pt, struct pt_table **table, uint64_t iova, uns
 		      uint32_t tag, struct pt_map_args *args)
 {
 	while ((*table)->level > level) {
-		unsigned int index = pt_index(iova, (*table)->level);
+		unsigned int index = index_of(iova, (*table)->level);
 		uint64_t entry = atomic_load_explicit(&(*table)->entries[index], ACQUIRE);
 
-		if (fmt_present(entry)) {
-			if (fmt_is_leaf(entry, (*table)->level))
+		if (is_present(entry)) {
+			if (!is_table(entry, (*table)->level))
 				return -EEXIST;
 			*table = atomic_load_explicit(&(*table)->child[index], ACQUIRE);
 			continue;
 		}
 		if (entry && args && args->busy) {
-			args->busy_stamp = entry >> FMT_OPS.form.stamp_shift;
+			args->busy_stamp = entry >> FMT_STAMP_SHIFT;
 			if (args->busy(args->busy_arg, args->busy_stamp))
 				return -EAGAIN;
 		}
@@ -122,41 +184,26 @@ static int walk_install(struct pt *pt, uint64_t iova, uint32_t tag, struct pt_ta
 }
 
 /* Highest level at which a leaf fits here. */
-static unsigned int leaf_level(uint64_t iova, uint64_t oa, uint64_t bytes)
+static inline unsigned int leaf_level(uint64_t iova, uint64_t oa, uint64_t bytes)
 {
-	unsigned int level = FMT_LEAF_LEVEL;
+	unsigned int level = 0;
 
-	while (level && (((iova | oa) & ((UINT64_C(1) << pt_shift(level)) - 1)) ||
-			 bytes >> pt_shift(level) == 0))
-		level--;
+	while (level < FMT_LEAF_LEVEL && !((iova | oa) & (FMT_SIZE(level + 1) - 1)) &&
+	       bytes >= FMT_SIZE(level + 1))
+		level++;
 	return level;
 }
 
-/* The table that will hold the leaf: at leaf_level(), or below where a table is in the way. */
-static int table_for(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t oa,
-		     uint64_t bytes, uint32_t tag, struct pt_map_args *args,
-		     struct pt_table **table)
-{
-	unsigned int level = leaf_level(iova, oa, bytes);
-
-	*table = level ? NULL : find_leaf_table(pt, cursor, iova);
-	if (*table)
-		return 0;
-	/* Stops where there is no child: at @level, above it, or below where one is in the way. */
-	*table = find_table(pt, iova, 0);
-	return install_to(pt, table, iova, level, tag, args);
-}
-
-/* Take one entry. 0, -EEXIST, -EAGAIN. */
-static inline int set_entry(_Atomic uint64_t *entry, uint64_t value, struct pt_map_args *args)
+/* Take one entry that others may be taking, or that may carry a stamp. 0, -EEXIST, -EAGAIN. */
+static int take_entry(_Atomic uint64_t *entry, uint64_t value, struct pt_map_args *args)
 {
 	uint64_t old = atomic_load_explicit(entry, RELAXED);
 
 	do {
-		if (fmt_present(old))
+		if (is_present(old))
 			return -EEXIST;
 		if (old && args->busy) {
-			uint64_t stamp = old >> FMT_OPS.form.stamp_shift;
+			uint64_t stamp = old >> FMT_STAMP_SHIFT;
 
 			if (args->busy(args->busy_arg, stamp)) {
 				args->busy_stamp = stamp;
@@ -171,69 +218,93 @@ static inline int set_entry(_Atomic uint64_t *entry, uint64_t value, struct pt_m
 	return 0;
 }
 
+/*
+ * Take @count entries for leaves from @entry's on; only the first has the bits @mark. Return: how
+ * many were taken. If not all, @ret is an error, or 0 where a table is in the way.
+ */
+static inline unsigned int take_run(struct pt_table *table, unsigned int index, unsigned int count,
+				    uint64_t entry, uint64_t mark, struct pt_map_args *args,
+				    int *ret)
+{
+	const uint64_t step = FMT_SIZE(table->level) >> FMT_OA_SHIFT;
+	const bool plain = !args->claim && !args->busy;
+	_Atomic uint64_t *entries = &table->entries[index];
+
+	*ret = 0;
+	for (unsigned int i = 0; i < count; i++, entry += step, mark = 0) {
+		if (likely(plain)) {
+			uint64_t old = atomic_load_explicit(&entries[i], RELAXED);
+
+			if (likely(!is_present(old))) {
+				atomic_store_explicit(&entries[i], entry | mark, RELEASE);
+				continue;
+			}
+		}
+		/* At the first, a table that has just come is somebody else's mapping. */
+		if (i && get_child(table, index + i))
+			return i;
+		*ret = take_entry(&entries[i], entry | mark, args);
+		if (*ret)
+			return i;
+	}
+	return count;
+}
+
 /* Clear [iova, end), all of it present. */
-static void clear_range(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t end,
-			uint64_t entry)
+static inline void clear_range(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t end,
+			       uint64_t entry)
 {
 	while (iova < end) {
-		struct pt_table *table = find_leaf_table(pt, cursor, iova);
-		unsigned int index, count;
-		uint64_t left;
+		struct pt_table *table = seek_table(pt, cursor, iova);
+		const unsigned int level = table->level;
+		unsigned int index = index_of(iova, level);
+		unsigned int count = run_of(index, level, end - iova);
+		unsigned int i;
 
-		if (!table)
-			table = find_table(pt, iova, 0);
-		index = pt_index(iova, table->level);
-		left = (end - iova) >> pt_shift(table->level);
-		count = left < PT_ENTRIES - index ? left : PT_ENTRIES - index;
-		for (unsigned int i = 0; i < count; i++) {
+		for (i = 0; i < count; i++) {
 			/* An upper table may hold leaves and children side by side. */
-			if (table->level && get_child(table, index + i)) {
-				count = i;
+			if (unlikely(level) && get_child(table, index + i))
 				break;
-			}
 			atomic_store_explicit(&table->entries[index + i], entry, RELAXED);
 		}
-		iova += (uint64_t)count << pt_shift(table->level);
+		iova += (uint64_t)i << FMT_SHIFT(level);
 	}
 }
 
 static int walk_map(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,
 		    struct pt_map_args *args, uint32_t tag)
 {
-	const uint64_t start = iova, end = iova + bytes;
-	uint64_t oa = args->oa;
-	bool first = !args->cont;
+	const uint64_t start = iova, end = iova + bytes, delta = args->oa - iova;
+	uint64_t mark = args->cont ? 0 : FMT_START;
 	int ret = 0;
 
 	while (iova < end) {
-		struct pt_table *table;
-		uint64_t step, entry;
-		unsigned int index;
+		unsigned int level = leaf_level(iova, iova + delta, end - iova);
+		struct pt_table *table =
+			level ? seek_upper(pt, cursor, iova) : seek_table(pt, cursor, iova);
+		unsigned int index, taken;
+		uint64_t entry;
 
-		ret = table_for(pt, cursor, iova, oa, end - iova, tag, args, &table);
-		if (ret)
-			goto undo;
-		step = UINT64_C(1) << pt_shift(table->level);
-		index = pt_index(iova, table->level);
-		entry = fmt_leaf_entry(oa, args->prot, table->level) | (first ? FMT_START : 0);
-		/* A run in one table: walked once. */
-		do {
-			ret = set_entry(&table->entries[index], entry, args);
+		/* It may be below @level, where a table is in the way. */
+		if (unlikely(table->level > level)) {
+			ret = install_to(pt, &table, iova, level, tag, args);
 			if (ret)
-				goto undo;
-			first = false;
-			iova += step;
-			oa += step;
-			index++;
-			entry = fmt_leaf_entry(oa, args->prot, table->level);
-		} while (end - iova >= step && index < PT_ENTRIES &&
-			 (!table->level || !get_child(table, index)));
+				break;
+		}
+		level = table->level;
+		index = index_of(iova, level);
+		entry = FMT_LEAF(args->prot, level) | (iova + delta) >> FMT_OA_SHIFT;
+		taken = take_run(table, index, run_of(index, level, end - iova), entry, mark, args,
+				 &ret);
+		iova += (uint64_t)taken << FMT_SHIFT(level);
+		if (unlikely(ret))
+			break;
+		mark = 0;
 	}
-	return 0;
-undo:
+	if (likely(!ret))
+		return 0;
 	/* No device was told of these, but one that guessed may have cached them. */
-	clear_range(pt, cursor, start, iova,
-		    args->undo_stamp << FMT_OPS.form.stamp_shift);
+	clear_range(pt, cursor, start, iova, args->undo_stamp << FMT_STAMP_SHIFT);
 	args->undone_bytes = iova - start;
 	return ret;
 }
@@ -241,100 +312,130 @@ undo:
 static int walk_map_pages(struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
 			  const uint64_t *oa, unsigned int count, uint32_t prot, uint32_t tag)
 {
-	struct pt_table *table = find_leaf_table(pt, cursor, iova);
+	const uint64_t base = FMT_LEAF(prot, 0) | FMT_START;
+	struct pt_table *table = seek_table(pt, cursor, iova);
 	_Atomic uint64_t *entry;
 
-	if (!table) {
-		int ret = walk_install(pt, iova, tag, &table);
+	if (unlikely(table->level)) {
+		int ret = install_to(pt, &table, iova, 0, tag, NULL);
 
 		if (ret)
 			return ret;
 	}
-	entry = &table->entries[pt_index(iova, 0)];
+	entry = &table->entries[index_of(iova, 0)];
 	for (unsigned int i = 0; i < count; i++)
-		atomic_store_explicit(&entry[i], fmt_leaf_entry(oa[i], prot, 0) | FMT_START,
-				      RELEASE);
+		atomic_store_explicit(&entry[i], base | oa[i] >> FMT_OA_SHIFT, RELEASE);
 	return 0;
 }
 
-/* Entry that translates @iova, and its level; NULL where there is no table for it. */
-static _Atomic uint64_t *entry_of(const struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
-				  unsigned int *level)
+/* Does the mapping that ends at @end go on there? */
+static bool goes_on(const struct pt *pt, uint64_t end)
 {
-	struct pt_table *table = find_leaf_table(pt, cursor, iova);
+	const struct pt_table *table;
+	uint64_t entry;
 
-	if (!table)
-		table = find_table(pt, iova, 0);
-	if (table->level > FMT_LEAF_LEVEL)
-		return NULL;
-	*level = table->level;
-	return &table->entries[pt_index(iova, table->level)];
+	if (end > FMT_ADDRESS_LAST)
+		return false;
+	table = find_table(pt, end);
+	entry = atomic_load_explicit(&table->entries[index_of(end, table->level)], RELAXED);
+	return is_present(entry) && !is_table(entry, table->level) && !(entry & FMT_START);
+}
+
+/* Is everything in [iova, end) the rest of one mapping that ends there? 0, -ENOENT, -EINVAL. */
+static inline int check_rest(struct pt *pt, struct pt_cursor *cursor, struct pt_table *table,
+			     uint64_t iova, uint64_t end)
+{
+	while (iova < end) {
+		unsigned int level, index, count, i;
+
+		if (iova >> FMT_SHIFT(1) != (iova - 1) >> FMT_SHIFT(1) || table->level)
+			table = seek_table(pt, cursor, iova);
+		level = table->level;
+		index = index_of(iova, level);
+		/* A leaf that ends behind the range counts, and is seen to below. */
+		count = run_of(index, level, end - iova + FMT_SIZE(level) - 1);
+		for (i = 0; i < count; i++) {
+			uint64_t entry = atomic_load_explicit(&table->entries[index + i], RELAXED);
+
+			if (!is_present(entry))
+				return -ENOENT;
+			if (unlikely(level) && is_table(entry, level))
+				break;
+			if (entry & FMT_START)
+				return -EINVAL;
+		}
+		iova += (uint64_t)i << FMT_SHIFT(level);
+	}
+	if (iova != end)
+		return -EINVAL;
+	if (likely(!table->level && index_of(end, 0))) {
+		uint64_t next = atomic_load_explicit(&table->entries[index_of(end, 0)], RELAXED);
+
+		return is_present(next) && !(next & FMT_START) ? -EINVAL : 0;
+	}
+	return goes_on(pt, end) ? -EINVAL : 0;
+}
+
+/* A mapping's first leaf. */
+struct head {
+	_Atomic uint64_t *entry;
+	uint64_t value;
+	uint64_t bytes; /* of the leaf */
+};
+
+/* Is [iova, +bytes) a mapping that nobody has claimed? 0, -ENOENT, -EINVAL. */
+static inline int find_mapping(struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
+			       uint64_t bytes, struct head *head)
+{
+	struct pt_table *table = seek_table(pt, cursor, iova);
+	const uint64_t size = FMT_SIZE(table->level);
+	_Atomic uint64_t *entry = &table->entries[index_of(iova, table->level)];
+	uint64_t value = atomic_load_explicit(entry, RELAXED);
+
+	if (unlikely(!is_present(value) || (value & FMT_CLAIM)))
+		return -ENOENT;
+	if (unlikely(!(value & FMT_START) || (iova & (size - 1)))) /* a table has come: no leaf */
+		return is_table(value, table->level) ? -ENOENT : -EINVAL;
+	*head = (struct head){ .entry = entry, .value = value, .bytes = size };
+	return check_rest(pt, cursor, table, iova + size, iova + bytes);
+}
+
+/* Of those who have found a mapping, one exchanges its first entry. */
+static inline int exchange(struct head *head, uint64_t value)
+{
+	return atomic_compare_exchange_strong_explicit(head->entry, &head->value, value, RELAXED,
+						       RELAXED)
+		       ? 0
+		       : -ENOENT;
 }
 
 static int walk_claim(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes)
 {
-	const uint64_t end = iova + bytes;
-	unsigned int level;
-	_Atomic uint64_t *head = entry_of(pt, cursor, iova, &level);
-	uint64_t entry, at;
+	struct head head;
 
-	if (!head)
-		return -ENOENT;
-	entry = atomic_load_explicit(head, RELAXED);
-	if (!fmt_present(entry) || (entry & FMT_CLAIM))
-		return -ENOENT;
-	if (!(entry & FMT_START))
-		return -EINVAL;
-	if (iova & ((UINT64_C(1) << pt_shift(level)) - 1))
-		return -EINVAL;
-
-	/* The rest belongs to the same mapping, and the mapping ends where the range does. */
-	for (at = iova + (UINT64_C(1) << pt_shift(level)); at < end;
-	     at += UINT64_C(1) << pt_shift(level)) {
-		_Atomic uint64_t *next = entry_of(pt, cursor, at, &level);
-		uint64_t value = next ? atomic_load_explicit(next, RELAXED) : 0;
-
-		if (!fmt_present(value))
-			return -ENOENT;
-		if (value & FMT_START)
-			return -EINVAL;
-	}
-	if (at != end)
-		return -EINVAL;
-	if (!(end >> FMT_ADDRESS_BITS)) {
-		_Atomic uint64_t *next = entry_of(pt, NULL, end, &level);
-		uint64_t value = next ? atomic_load_explicit(next, RELAXED) : 0;
-
-		if (fmt_present(value) && fmt_is_leaf(value, level) && !(value & FMT_START))
-			return -EINVAL;
-	}
-
-	if (!atomic_compare_exchange_strong_explicit(head, &entry, entry | FMT_CLAIM, RELAXED,
-						     RELAXED))
-		return -ENOENT;
-	return 0;
+	return find_mapping(pt, cursor, iova, bytes, &head)
+		       ?: exchange(&head, head.value | FMT_CLAIM);
 }
 
 static unsigned int walk_claim_pages(struct pt *pt, struct pt_cursor *cursor, uint64_t iova,
 				     unsigned int count)
 {
-	struct pt_table *table = find_leaf_table(pt, cursor, iova);
-	unsigned int index = pt_index(iova, 0);
+	struct pt_table *table = seek_table(pt, cursor, iova);
+	unsigned int index = index_of(iova, 0);
 	uint64_t entry;
 
-	if (!table)
+	if (unlikely(table->level))
 		return 0;
 	entry = atomic_load_explicit(&table->entries[index], RELAXED);
 	for (unsigned int i = 0; i < count; i++, index++) {
 		uint64_t next;
 
-		if (!fmt_present(entry) || !(entry & FMT_START) || (entry & FMT_CLAIM))
+		if (!is_present(entry) || !(entry & FMT_START) || (entry & FMT_CLAIM))
 			return i;
-		if (index == PT_ENTRIES - 1) /* what comes next is in another table */
-			return i + !walk_claim(pt, cursor, iova + i * IOAS_PAGE_SIZE,
-					       IOAS_PAGE_SIZE);
+		if (index == FMT_ENTRIES - 1) /* what comes next is in another table */
+			return i + !walk_claim(pt, cursor, iova + i * FMT_SIZE(0), FMT_SIZE(0));
 		next = atomic_load_explicit(&table->entries[index + 1], RELAXED);
-		if (fmt_present(next) && !(next & FMT_START))
+		if (is_present(next) && !(next & FMT_START))
 			return i; /* the mapping goes on */
 		if (!atomic_compare_exchange_strong_explicit(&table->entries[index], &entry,
 							     entry | FMT_CLAIM, RELAXED, RELAXED))
@@ -346,8 +447,8 @@ static unsigned int walk_claim_pages(struct pt *pt, struct pt_cursor *cursor, ui
 
 static void walk_unclaim(struct pt *pt, struct pt_cursor *cursor, uint64_t iova)
 {
-	unsigned int level;
-	_Atomic uint64_t *head = entry_of(pt, cursor, iova, &level);
+	struct pt_table *table = seek_table(pt, cursor, iova);
+	_Atomic uint64_t *head = &table->entries[index_of(iova, table->level)];
 
 	atomic_store_explicit(head, atomic_load_explicit(head, RELAXED) & ~FMT_CLAIM, RELAXED);
 }
@@ -355,7 +456,24 @@ static void walk_unclaim(struct pt *pt, struct pt_cursor *cursor, uint64_t iova)
 static void walk_clear(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,
 		       uint64_t stamp)
 {
-	clear_range(pt, cursor, iova, iova + bytes, stamp << FMT_OPS.form.stamp_shift);
+	clear_range(pt, cursor, iova, iova + bytes, stamp << FMT_STAMP_SHIFT);
+}
+
+static int walk_unmap(struct pt *pt, struct pt_cursor *cursor, uint64_t iova, uint64_t bytes,
+		      uint64_t stamp)
+{
+	const uint64_t cleared = stamp << FMT_STAMP_SHIFT;
+	struct head head;
+	int ret = find_mapping(pt, cursor, iova, bytes, &head);
+
+	if (unlikely(ret))
+		return ret;
+	if (bytes == head.bytes)
+		return exchange(&head, cleared);
+	ret = exchange(&head, head.value | FMT_CLAIM);
+	if (likely(!ret))
+		clear_range(pt, cursor, iova, iova + bytes, cleared);
+	return ret;
 }
 
 static int walk_lookup(const struct pt *pt, uint64_t iova, uint64_t *oa, uint32_t *prot,
@@ -364,17 +482,15 @@ static int walk_lookup(const struct pt *pt, uint64_t iova, uint64_t *oa, uint32_
 	const struct pt_table *table;
 	uint64_t entry, size;
 
-	if (iova >> FMT_ADDRESS_BITS)
+	if (iova > FMT_ADDRESS_LAST)
 		return -ENOENT;
 	/* Takes no lock, writes nothing. */
-	table = find_table(pt, iova, 0);
-	if (table->level > FMT_LEAF_LEVEL)
+	table = find_table(pt, iova);
+	entry = atomic_load_explicit(&table->entries[index_of(iova, table->level)], ACQUIRE);
+	if (!is_present(entry) || is_table(entry, table->level))
 		return -ENOENT;
-	entry = atomic_load_explicit(&table->entries[pt_index(iova, table->level)], ACQUIRE);
-	if (!fmt_present(entry) || !fmt_is_leaf(entry, table->level))
-		return -ENOENT;
-	size = UINT64_C(1) << pt_shift(table->level);
-	*oa = fmt_oa(entry) + (iova & (size - 1));
+	size = FMT_SIZE(table->level);
+	*oa = oa_of(entry) + (iova & (size - 1));
 	if (prot)
 		*prot = fmt_prot(entry);
 	if (leaf_bytes)
@@ -386,29 +502,29 @@ static struct pt_table *walk_find(const struct pt *pt, uint64_t iova)
 {
 	struct pt_table *table;
 
-	if (iova >> FMT_ADDRESS_BITS)
+	if (iova > FMT_ADDRESS_LAST)
 		return NULL;
-	table = find_table(pt, iova, 0);
+	table = find_table(pt, iova);
 	return table->level ? NULL : table;
 }
 
 static bool each_in(const struct pt_table *table, uint64_t base, uint64_t start, uint64_t last,
 		    pt_visit_fn visit, void *arg)
 {
-	const uint64_t size = UINT64_C(1) << pt_shift(table->level);
-	uint64_t from = start > base ? (start - base) >> pt_shift(table->level) : 0;
+	const uint64_t size = FMT_SIZE(table->level);
+	uint64_t from = start > base ? (start - base) / size : 0;
 
-	for (uint64_t i = from; i < PT_ENTRIES && base + i * size <= last; i++) {
+	for (uint64_t i = from; i < FMT_ENTRIES && base + i * size <= last; i++) {
 		uint64_t entry = atomic_load_explicit(&table->entries[i], ACQUIRE);
-		const struct pt_table *child = table->level ? get_child(table, i) : NULL;
 
-		if (child) {
-			if (!each_in(child, base + i * size, start, last, visit, arg))
+		if (!is_present(entry))
+			continue;
+		if (is_table(entry, table->level)) {
+			if (!each_in(atomic_load_explicit(&table->child[i], ACQUIRE),
+				     base + i * size, start, last, visit, arg))
 				return false;
-		} else if (table->level <= FMT_LEAF_LEVEL && fmt_present(entry) &&
-			   fmt_is_leaf(entry, table->level)) {
-			if (!visit(arg, base + i * size, fmt_oa(entry), size))
-				return false;
+		} else if (!visit(arg, base + i * size, oa_of(entry), size)) {
+			return false;
 		}
 	}
 	return true;
@@ -417,19 +533,33 @@ static bool each_in(const struct pt_table *table, uint64_t base, uint64_t start,
 static bool walk_each(const struct pt *pt, uint64_t start, uint64_t last, pt_visit_fn visit,
 		      void *arg)
 {
-	return each_in(pt->root, 0, start, last, visit, arg);
+	return each_in(pt->root, 0, start, last < FMT_ADDRESS_LAST ? last : FMT_ADDRESS_LAST, visit,
+		       arg);
 }
 
 const struct pt_ops FMT_OPS = {
 	.levels = FMT_LEVELS,
+	.page_lg2 = FMT_PAGE_LG2,
 	.address_bits = FMT_ADDRESS_BITS,
-	.form = FMT_FORM,
+	.form = {
+		.base = {
+			[IOAS_READ] = FMT_LEAF(IOAS_READ, 0) | FMT_START,
+			[IOAS_WRITE] = FMT_LEAF(IOAS_WRITE, 0) | FMT_START,
+			[IOAS_RW] = FMT_LEAF(IOAS_RW, 0) | FMT_START,
+		},
+		.start = FMT_START,
+		.claim = FMT_CLAIM,
+		.present = FMT_PRESENT,
+		.oa_shift = FMT_OA_SHIFT,
+		.stamp_shift = FMT_STAMP_SHIFT,
+	},
 	.map = walk_map,
 	.map_pages = walk_map_pages,
 	.claim_pages = walk_claim_pages,
 	.claim = walk_claim,
 	.unclaim = walk_unclaim,
 	.clear = walk_clear,
+	.unmap = walk_unmap,
 	.lookup = walk_lookup,
 	.install = walk_install,
 	.find = walk_find,

@@ -456,7 +456,7 @@ static void cursors(void **state)
 static void unknown_formats(void **state)
 {
 	static const int unknown[] = { IOAS_FORMAT_NONE, IOAS_FORMAT_COUNT, -1, 1000 };
-	struct tables t = { .mem = { tables_alloc, tables_free } };
+	struct tables t = { .mem = { .alloc = tables_alloc, .free = tables_free } };
 
 	(void)state;
 	for (unsigned int i = 0; i < COUNT(unknown); i++)

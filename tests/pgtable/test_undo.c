@@ -122,7 +122,7 @@ static void every_calloc_fails_once(void **state)
 static void create_and_install_fail(void **state)
 {
 	const struct format *f = *state;
-	struct tables t = { .mem = { tables_alloc, tables_free }, .format = f };
+	struct tables t = { .mem = { .alloc = tables_alloc, .free = tables_free }, .format = f };
 
 	t.fail_at = 1;
 	assert_int_equal(pt_create(f->format, &t.mem, &t.pt), -ENOMEM);

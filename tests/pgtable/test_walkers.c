@@ -74,7 +74,7 @@ static void walkers_start(struct walkers *w, const struct format *f, const char 
 	memset(w, 0, sizeof(*w));
 	w->f = f;
 	w->dice.state = seed;
-	w->mem = (struct pt_mem){ identity_alloc, identity_free };
+	w->mem = (struct pt_mem){ .alloc = identity_alloc, .free = identity_free };
 	machine_start(&w->m, options);
 	assert_int_equal(pt_create(f->format, &w->mem, &w->pt), 0);
 	if (f->format == IOAS_FORMAT_VTDSS_L4) {

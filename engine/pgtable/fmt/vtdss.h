@@ -15,50 +15,26 @@
  *   bits 52-61       ignored: ours are 52 and 53; bit 62 TM: 0
  *   R = W = 0: not present, the rest is ignored
  */
-#define VTDSS_R	      (UINT64_C(1) << 0)
-#define VTDSS_W	      (UINT64_C(1) << 1)
-#define VTDSS_PS      (UINT64_C(1) << 7)
-#define VTDSS_START   (UINT64_C(1) << 52)
-#define VTDSS_CLAIM   (UINT64_C(1) << 53)
-#define VTDSS_ADDRESS UINT64_C(0x000ffffffffff000)
+#define VTDSS_R	 (UINT64_C(1) << 0)
+#define VTDSS_W	 (UINT64_C(1) << 1)
+#define VTDSS_PS (UINT64_C(1) << 7)
 
-#define FMT_START      VTDSS_START
-#define FMT_CLAIM      VTDSS_CLAIM
-#define FMT_LEAF_LEVEL 2
+#define FMT_LEAF_LEVEL	2
+#define FMT_PRESENT	(VTDSS_R | VTDSS_W)
+#define FMT_ADDRESS	UINT64_C(0x000ffffffffff000)
+#define FMT_OA_SHIFT	0
+#define FMT_START	(UINT64_C(1) << 52)
+#define FMT_CLAIM	(UINT64_C(1) << 53)
+#define FMT_STAMP_SHIFT 3 /* above X: it may be a right that makes an entry present */
 
-#define FMT_FORM                                                                                   \
-	{                                                                                          \
-		.base = { [IOAS_READ] = VTDSS_R | VTDSS_START,                                     \
-			  [IOAS_WRITE] = VTDSS_W | VTDSS_START,                                    \
-			  [IOAS_RW] = VTDSS_R | VTDSS_W | VTDSS_START },                           \
-		.start = VTDSS_START, .claim = VTDSS_CLAIM, .present = VTDSS_R | VTDSS_W, .oa_shift = 0,         \
-		.stamp_shift = 3,                                                          \
-	}
-
-static inline uint64_t fmt_table_entry(uint64_t addr)
-{
-	return addr | VTDSS_R | VTDSS_W;
-}
-
-static inline uint64_t fmt_leaf_entry(uint64_t oa, uint32_t prot, unsigned int level)
-{
-	return oa | ((prot & IOAS_READ) ? VTDSS_R : 0) | ((prot & IOAS_WRITE) ? VTDSS_W : 0) |
-	       (level ? VTDSS_PS : 0);
-}
-
-static inline bool fmt_present(uint64_t entry)
-{
-	return entry & (VTDSS_R | VTDSS_W);
-}
+#define FMT_TABLE(level) (VTDSS_R | VTDSS_W)
+#define FMT_LEAF(prot, level)                                                       \
+	((((prot)&IOAS_READ) ? VTDSS_R : 0) | (((prot)&IOAS_WRITE) ? VTDSS_W : 0) | \
+	 ((level) ? VTDSS_PS : 0))
 
 static inline bool fmt_is_leaf(uint64_t entry, unsigned int level)
 {
 	return !level || (entry & VTDSS_PS);
-}
-
-static inline uint64_t fmt_oa(uint64_t entry)
-{
-	return entry & VTDSS_ADDRESS;
 }
 
 static inline uint32_t fmt_prot(uint64_t entry)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#define FMT_LEVELS 4
+#define FMT_LEVELS	 4
 #define FMT_ADDRESS_BITS 48
-#define FMT_OPS pt_ops_vtdss_l4
+#define FMT_OPS		 pt_ops_vtdss_l4
 #include "../walk_base.h"
 #include "vtdss.h"
 #include "../walk.h"

@@ -2,7 +2,7 @@
 #define FMT_LEVELS 5
 /* lower half of the canonical 57 bits. */
 #define FMT_ADDRESS_BITS 56
-#define FMT_OPS pt_ops_x86_64_l5
+#define FMT_OPS		 pt_ops_x86_64_l5
 #include "../walk_base.h"
 #include "x86_64.h"
 #include "../walk.h"
