@@ -26,7 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VAMAP_BITS	 47 /* of a user-space address */
+#define VAMAP_BITS	 48 /* of a user-space address: 47 on x86-64, 48 on arm64 */
 #define VAMAP_ROOT_SHIFT 30
 #define VAMAP_ROOT_LG2	 (VAMAP_BITS - VAMAP_ROOT_SHIFT)
 #define VAMAP_NODE_LG2	 9
