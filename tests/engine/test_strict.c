@@ -87,6 +87,37 @@ static void batches(void **state)
 	rig_stop(&r);
 }
 
+/*
+ * Ranges that have no neighbours, few and many: one by one, by a flush of all, and more than are
+ * kept of a batch at all. The small IOTLB makes a flush cheaper than 24 ranges.
+ */
+static void scattered_batches(void **state)
+{
+	static const unsigned int counts[] = { 3, 23, 24, 25, 40, 100, 400, 900 };
+	static struct ioas_seg segs[900];
+	struct rig r;
+
+	rig_start(&r, *state, "iotlb_sets=8,iotlb_ways=4");
+	for (unsigned int round = 0; round < 80; round++) {
+		unsigned int count = counts[round % 8];
+
+		for (unsigned int i = 0; i < count; i++)
+			segs[i] = (struct ioas_seg){ r.va + (i + round) % RIG_PAGES * PAGE, PAGE,
+						     GIB(1) + 2 * i * PAGE };
+		assert_int_equal(ioas_map_batch(r.q, segs, count, IOAS_RW | IOAS_MAP_FIXED), count);
+		/* Those that the IOTLB holds at the end: the first or the last of the batch. */
+		for (unsigned int i = 0; i < count; i++) {
+			struct ioas_seg *seg = &segs[round & 8 ? i : count - 1 - i];
+
+			assert_true(writes(&r, seg->iova, seg->va));
+		}
+		assert_int_equal(ioas_unmap_batch(r.q, segs, count), count);
+		for (unsigned int i = 0; i < count; i++)
+			probe_refused(&r, segs[i].iova, segs[i].va);
+	}
+	rig_stop(&r);
+}
+
 /* Large leaves, each page of them touched or only one. */
 static void large_leaves(void **state)
 {
@@ -216,15 +247,11 @@ static void on_another_unit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		STRICT_FLAVOURS(single_pages),
-		STRICT_FLAVOURS(among_live_ones),
-		STRICT_FLAVOURS(batches),
-		STRICT_FLAVOURS(large_leaves),
-		STRICT_FLAVOURS(leaves_and_tables_change_places),
-		TEST_OF(scattered, user),
-		TEST_OF(scattered, user5),
-		TEST_OF(revoked_slots, user),
-		TEST_OF(revoked_slots, user5),
+		STRICT_FLAVOURS(single_pages),	  STRICT_FLAVOURS(among_live_ones),
+		STRICT_FLAVOURS(batches),	  STRICT_FLAVOURS(scattered_batches),
+		STRICT_FLAVOURS(large_leaves),	  STRICT_FLAVOURS(leaves_and_tables_change_places),
+		TEST_OF(scattered, user),	  TEST_OF(scattered, user5),
+		TEST_OF(revoked_slots, user),	  TEST_OF(revoked_slots, user5),
 		STRICT_FLAVOURS(on_another_unit),
 	};
 
