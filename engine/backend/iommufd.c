@@ -48,7 +48,6 @@ struct iommufd_space {
 struct iommufd_dev {
 	struct vfio_dev vfio;
 	uint32_t id;
-	struct iommufd_space *space;
 };
 
 struct iommufd_be {
@@ -276,12 +275,6 @@ static int fail_attach(struct iommufd_dev *dev, int code)
 				 "iommufd: %s: mappings of this address space lie where the device "
 				 "allows none: bind devices before address spaces are made",
 				 dev->vfio.address);
-	case -EPERM:
-		return diag_fail(
-			be->diag, code,
-			"iommufd: %s: the IOMMU does not isolate interrupts; to accept that: "
-			"`echo 1 >/sys/module/iommufd/parameters/allow_unsafe_interrupts`",
-			dev->vfio.address);
 	case -ENOMEM:
 		return diag_fail(
 			be->diag, code,
@@ -328,21 +321,25 @@ static int ask_device(struct iommufd_be *be, struct iommufd_dev *dev)
 static int fail_bind(struct iommufd_dev *dev, int code)
 {
 	struct be *be = dev->vfio.base.be;
-	unsigned int group;
-	int ret;
 
+	if ((code == -EBUSY || code == -EINVAL || code == -EPERM) &&
+	    vfio_fail_neighbour(be, dev->vfio.group))
+		return -EBUSY;
 	switch (code) {
 	case -EBUSY:
 	case -EINVAL:
 		/* Its file opens for many, but one of them has the device. */
-		ret = vfio_find_group(be, dev->vfio.address, &group);
-		return ret ? ret
-			   : diag_fail(
-				     be->diag, -EBUSY,
-				     "iommufd: %s is in use by another program, or a driver of the "
-				     "kernel has a neighbour in its group: `fuser -v /dev/vfio/%u " DEVICES
-				     "/*`, /sys/kernel/iommu_groups/%u/devices",
-				     dev->vfio.address, group, group);
+		return diag_fail(be->diag, -EBUSY,
+				 "iommufd: %s is in use by another program: "
+				 "`fuser -v /dev/vfio/%u " DEVICES "/*`",
+				 dev->vfio.address, dev->vfio.group);
+	case -EPERM:
+		return diag_fail(
+			be->diag, code,
+			"iommufd: %s: its IOMMU does not isolate interrupts (to accept that: `echo 1 "
+			">/sys/module/iommufd/parameters/allow_unsafe_interrupts`), or another program "
+			"has a device of its group %u",
+			dev->vfio.address, dev->vfio.group);
 	case -ENOTTY:
 		return diag_fail(
 			be->diag, -ENODEV,
@@ -377,7 +374,8 @@ static int bind_device(struct iommufd_be *be, struct iommufd_dev *dev)
 	ret = vfio_dev_opened(&dev->vfio, fd);
 	if (ret)
 		return ret;
-	ret = ask_device(be, dev);
+	/* A group allows what one of its devices allows; and it may be attached. */
+	ret = vfio_dev_neighbour(&dev->vfio, false) ? 0 : ask_device(be, dev);
 	if (ret)
 		vfio_dev_close(&dev->vfio);
 	return ret;
@@ -450,12 +448,15 @@ static int iommufd_attach(struct be_space *base, struct be_dev *base_dev)
 	struct iommufd_dev *dev = (struct iommufd_dev *)base_dev;
 	int ret;
 
-	if (dev->space == space)
+	if (dev->vfio.space == &space->vfio)
 		return 0;
+	ret = vfio_check_neighbours(&dev->vfio, &space->vfio);
+	if (ret)
+		return ret;
 	ret = device_attach(dev, space->ioas_id);
 	if (ret)
 		return fail_attach(dev, ret);
-	dev->space = space;
+	dev->vfio.space = &space->vfio;
 	return 0;
 }
 
@@ -464,14 +465,15 @@ static int iommufd_detach(struct be_dev *base)
 	struct iommufd_dev *dev = (struct iommufd_dev *)base;
 	int ret;
 
-	if (!dev->space)
+	if (!dev->vfio.space)
 		return 0;
+	/* While a neighbour is attached its group still sees the address space. */
 	vfio_pci_ops.bus_master(base, false);
 	ret = device_detach(dev);
 	if (ret)
 		return diag_fail(base->be->diag, ret, "iommufd: %s cannot be detached: %s",
 				 dev->vfio.address, strerror(-ret));
-	dev->space = NULL;
+	dev->vfio.space = NULL;
 	return 0;
 }
 

@@ -55,7 +55,6 @@ struct type1_group {
 struct type1_dev {
 	struct vfio_dev vfio;
 	struct type1_group *group;
-	struct type1_space *space;
 };
 
 struct type1_be {
@@ -148,9 +147,12 @@ static int fail_join(struct be *be, struct type1_group *group, int code)
 				 "devices allow none: bind devices before address spaces are made",
 				 group->number);
 	case -EBUSY:
-		return diag_fail(be->diag, code,
-				 "type1: group %u: a kernel driver uses one of its devices: see "
-				 "/sys/kernel/iommu_groups/%u/devices",
+		code = vfio_fail_neighbour(be, group->number);
+		if (code)
+			return code;
+		return diag_fail(be->diag, -EBUSY,
+				 "type1: group %u is in use by the kernel or another program: "
+				 "`fuser -v /dev/vfio/%u /dev/vfio/devices/*`",
 				 group->number, group->number);
 	}
 	return diag_fail(be->diag, code, "type1: group %u cannot join a container: %s",
@@ -200,8 +202,15 @@ static int check_viable(struct be *be, struct type1_group *group)
 	if (ioctl(group->fd, VFIO_GROUP_GET_STATUS, &status))
 		return diag_fail(be->diag, -errno, "type1: VFIO_GROUP_GET_STATUS of group %u: %s",
 				 group->number, strerror(errno));
-	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
-		return vfio_fail_not_viable(be, group->number);
+	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE)) {
+		int ret = vfio_fail_neighbour(be, group->number);
+
+		return ret ? ret
+			   : diag_fail(be->diag, -EBUSY,
+				       "type1: group %u is not viable: see the drivers in "
+				       "/sys/kernel/iommu_groups/%u/devices",
+				       group->number, group->number);
+	}
 	if (status.flags & VFIO_GROUP_FLAGS_CONTAINER_SET)
 		return diag_fail(be->diag, -EBUSY, "type1: group %u is in a container already",
 				 group->number);
@@ -438,14 +447,14 @@ static int attach_to(struct type1_dev *dev, struct type1_space *space)
 		return ret;
 	}
 	group->attached++;
-	dev->space = space;
+	dev->vfio.space = &space->vfio;
 	return 0;
 }
 
 static void detach_from(struct type1_dev *dev)
 {
 	vfio_dev_close(&dev->vfio);
-	dev->space = NULL;
+	dev->vfio.space = NULL;
 	if (!--dev->group->attached)
 		group_leave(dev->group);
 }
@@ -454,18 +463,14 @@ static int type1_attach(struct be_space *base, struct be_dev *base_dev)
 {
 	struct type1_space *space = (struct type1_space *)base;
 	struct type1_dev *dev = (struct type1_dev *)base_dev;
-	struct type1_group *group = dev->group;
-	struct type1_space *old = dev->space;
+	struct type1_space *old = (struct type1_space *)dev->vfio.space;
 	int ret;
 
 	if (old == space)
 		return 0;
-	if (group->attached > (old ? 1 : 0) && group->space != space)
-		return diag_fail(
-			base->be->diag, -EBUSY,
-			"type1: %s shares group %u with a device that is attached to another "
-			"address space: they move together",
-			dev->vfio.address, group->number);
+	ret = vfio_check_neighbours(&dev->vfio, &space->vfio);
+	if (ret)
+		return ret;
 	if (!old)
 		return attach_to(dev, space);
 	ret = check_can_leave(dev);
@@ -485,7 +490,7 @@ static int type1_detach(struct be_dev *base)
 	struct type1_dev *dev = (struct type1_dev *)base;
 	int ret;
 
-	if (!dev->space)
+	if (!dev->vfio.space)
 		return 0;
 	ret = check_can_leave(dev);
 	if (!ret)

@@ -100,6 +100,27 @@ void vfio_dev_remove(struct vfio_dev *dev)
 	*link = dev->next;
 }
 
+struct vfio_dev *vfio_dev_neighbour(const struct vfio_dev *dev, bool attached)
+{
+	for (struct vfio_dev *other = vfio_to_be(dev->base.be)->devices; other; other = other->next)
+		if (other != dev && other->group == dev->group && (!attached || other->space))
+			return other;
+	return NULL;
+}
+
+int vfio_check_neighbours(const struct vfio_dev *dev, const struct vfio_space *space)
+{
+	const struct vfio_dev *other = vfio_dev_neighbour(dev, true);
+	struct be *be = dev->base.be;
+
+	if (!other || other->space == space)
+		return 0;
+	return diag_fail(be->diag, -EBUSY,
+			 "%s: %s shares group %u with %s, which is attached to another address "
+			 "space: devices of a group share one",
+			 be->ops->name, dev->address, dev->group, other->address);
+}
+
 /* Mapping. */
 
 static int map_one(struct vfio_space *space, const struct be_map *map, unsigned int *crossings,

@@ -138,6 +138,7 @@ struct vfio_dev {
 	int fd;	      /* of the device, -1 while there is none */
 	uint64_t config_offset;
 	_Atomic unsigned int bars_mapped;
+	struct vfio_space *space; /* attached to, or NULL */
 	struct vfio_dev *next;
 };
 
@@ -178,6 +179,15 @@ int vfio_check_space(struct be *be, const struct be_space_attr *attr);
 int vfio_dev_init(struct vfio_dev *dev, struct be *be, const char *name);
 void vfio_dev_add(struct vfio_dev *dev);
 void vfio_dev_remove(struct vfio_dev *dev);
+
+/* Another device of its group, or NULL; with @attached, one that is attached. */
+struct vfio_dev *vfio_dev_neighbour(const struct vfio_dev *dev, bool attached);
+
+/*
+ * Devices of a group see one address space: their IOMMU cannot tell them from each other, so the
+ * kernel attaches them together. Return: 0, or -EBUSY if that would move a neighbour of @dev.
+ */
+int vfio_check_neighbours(const struct vfio_dev *dev, const struct vfio_space *space);
 
 /*
  * Arrays of maps and unmaps, one by one: checks and records each; the kernel's part is done by
@@ -233,8 +243,8 @@ bool vfio_parse_number(const char *text, size_t length, int *number);
 int vfio_find_group(struct be *be, const char *address, unsigned int *group);
 /* It belongs to a driver of VFIO. */
 int vfio_check_driver(struct be *be, const char *address);
-/* So do its neighbours in the group; called when the kernel says that the group is not viable. */
-int vfio_fail_not_viable(struct be *be, unsigned int group);
+/* One that is not keeps the group from VFIO: -EBUSY and a message, or 0 if there is none. */
+int vfio_fail_neighbour(struct be *be, unsigned int group);
 /* An entry of a folder whose first letter is in @initials. No message. */
 int vfio_find_entry(const char *folder, const char *initials, char *name, size_t name_bytes);
 

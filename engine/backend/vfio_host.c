@@ -145,30 +145,28 @@ int vfio_check_driver(struct be *be, const char *address)
 	return fail_driver(be, driver[0] ? -EBUSY : -ENODEV, address, driver, "");
 }
 
-int vfio_fail_not_viable(struct be *be, unsigned int group)
+int vfio_fail_neighbour(struct be *be, unsigned int group)
 {
 	char path[VFIO_PATH_BYTES], because[64], driver[48], address[VFIO_ADDRESS_BYTES];
 	struct dirent *entry;
 	DIR *folder;
+	int ret = 0;
 
 	snprintf(because, sizeof(because), "group %u is not viable: ", group);
 	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%u/devices", group);
 	folder = opendir(path);
-	while (folder && (entry = readdir(folder))) {
+	while (!ret && folder && (entry = readdir(folder))) {
 		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= sizeof(address))
 			continue;
 		strcpy(address, entry->d_name);
 		driver_of(address, driver, sizeof(driver));
 		/* Drivers of bridges leave their group alone. */
-		if (!driver[0] || is_vfio(driver) || !strcmp(driver, "pcieport"))
-			continue;
-		closedir(folder);
-		return fail_driver(be, -EBUSY, address, driver, because);
+		if (driver[0] && !is_vfio(driver) && strcmp(driver, "pcieport"))
+			ret = fail_driver(be, -EBUSY, address, driver, because);
 	}
 	if (folder)
 		closedir(folder);
-	return diag_fail(be->diag, -EBUSY, "%s: group %u is not viable: see %s", be->ops->name,
-			 group, path);
+	return ret;
 }
 
 int vfio_find_entry(const char *folder, const char *initials, char *name, size_t name_bytes)

@@ -3,7 +3,6 @@
  * attach, replace and detach: a device sees the address space it is attached to and no other, and
  * a space keeps its mappings whether a device is attached or not.
  */
-#define _GNU_SOURCE
 #include "be_lab.h"
 
 #include <errno.h>

@@ -3,7 +3,6 @@
  * map: the device reaches memory at its IOVA, and only as the protection allows; arrays, with the
  * count of system calls; memory with a file behind it; hugepages.
  */
-#define _GNU_SOURCE
 #include "be_lab.h"
 
 #include <errno.h>

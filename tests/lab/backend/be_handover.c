@@ -3,7 +3,6 @@
  * A program without privileges works with files that a privileged one has opened, and cannot
  * without them.
  */
-#define _GNU_SOURCE
 #include "be_lab.h"
 
 #include <errno.h>

@@ -3,7 +3,6 @@
  * What a person gets wrong: the message says which file and which driver, and the command in it
  * mends the matter: it is taken from the message and run.
  */
-#define _GNU_SOURCE
 #include "be_lab.h"
 
 #include <errno.h>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* See be_lab.h. */
-#define _GNU_SOURCE
 #include "be_lab.h"
 
 #include <errno.h>

@@ -3,7 +3,6 @@
  * Limits: IOVA ranges and the holes in them, type1's number of mappings, RLIMIT_MEMLOCK. All are
  * known before they are met, and a call that meets one leaves things as they were.
  */
-#define _GNU_SOURCE
 #include "be_lab.h"
 
 #include <errno.h>

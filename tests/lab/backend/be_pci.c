@@ -5,7 +5,6 @@
  *
  * Sources: QEMU's docs/specs/edu.rst; NVM Express Base Specification, 3.1 (controller registers).
  */
-#define _GNU_SOURCE
 #include "be_lab.h"
 
 #include <errno.h>

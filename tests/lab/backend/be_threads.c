@@ -3,7 +3,6 @@
  * map and unmap from several threads at once, while the device is attached and detached: no call
  * fails, and in the end the device reaches exactly what is mapped.
  */
-#define _GNU_SOURCE
 #include "be_lab.h"
 
 #include <pthread.h>

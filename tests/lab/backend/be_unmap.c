@@ -3,7 +3,6 @@
  * unmap takes exactly one mapping. The kernels' own calls take all mappings inside a range, so
  * what is refused here must have had no effect: every mapping is still reached.
  */
-#define _GNU_SOURCE
 #include "be_lab.h"
 
 #include <errno.h>

@@ -14,7 +14,7 @@ HOST_PACKAGES = (
     # the emulator of the x86 machines
     "qemu-system-x86",
     # kernels, modules and test programs
-    "gcc", "make", "libc6-dev", "flex", "bison", "bc", "libelf-dev", "libssl-dev", "perl",
+    "gcc", "make", "libc6-dev", "liburcu-dev", "flex", "bison", "bc", "libelf-dev", "libssl-dev", "perl",
     "python3", "rsync", "xz-utils", "kmod",
     "gcc-aarch64-linux-gnu",
     # the guests' userland

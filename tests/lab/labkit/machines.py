@@ -11,7 +11,7 @@ from .debian import Suite
 QEMU_RECIPE = 1
 
 # Slots on the root bus. NICs sit behind a root port each: igb has functions of its own there.
-EDU_SLOT, NVME_SLOT, NIC_SLOT = 0x08, 0x09, 0x10
+EDU_SLOT, NVME_SLOT, NIC_SLOT, GROUP_SLOT = 0x08, 0x09, 0x10, 0x18
 NVME_MAX = NIC_SLOT - NVME_SLOT
 NIC_MAX = 8
 NIC_OPTIONS = {
@@ -70,11 +70,12 @@ class Machine:
 
 
 def devices(machine, options, images):
-    """QEMU options for the devices, and {name: (slot, behind a root port)} for the guest."""
+    """QEMU options for the devices, and {name: place} for the guest: the address on the root bus,
+    for one behind a bridge followed by a slash and the device and function there."""
     arguments, places = [], {}
     if options.edu:
         arguments += ["-device", f"edu,dma_mask=0xffffffffffffffff,addr={EDU_SLOT:#x}"]
-        places["edu"] = (EDU_SLOT, False)
+        places["edu"] = f"0000:00:{EDU_SLOT:02x}.0"
     if len(images) > NVME_MAX or len(options.nic) > NIC_MAX:
         raise LabError(f"at most {NVME_MAX} NVMe controllers and {NIC_MAX} NICs")
     for index, image in enumerate(images):
@@ -82,7 +83,7 @@ def devices(machine, options, images):
         arguments += [
             "-drive", f"file={image},format=raw,if=none,id=disk{index},cache=unsafe",
             "-device", f"nvme,drive=disk{index},serial=lab{index},addr={slot:#x}"]
-        places[f"nvme{index}"] = (slot, False)
+        places[f"nvme{index}"] = f"0000:00:{slot:02x}.0"
     if "igb" in options.nic and not machine.new_qemu:
         raise LabError("QEMU 7.2 has no igb; add --qemu10")
     for index, model in enumerate(options.nic):
@@ -92,7 +93,16 @@ def devices(machine, options, images):
             "-netdev", f"hubport,id=net{index},hubid=0",
             "-device", f"{NIC_DEVICES[model]},bus=port{index},netdev=net{index},"
                        f"mac=52:54:00:00:00:{index + 1:02x},romfile={NIC_OPTIONS[model]}"]
-        places[f"nic{index}"] = (slot, True)
+        places[f"nic{index}"] = f"0000:00:{slot:02x}.0/00.0"
+    if options.group:
+        # Behind a bridge to conventional PCI devices cannot be told from each other.
+        if machine.arch != "x86":
+            raise LabError("--group is for the x86 machines: the Arm one's IORT ends before its bus")
+        arguments += ["-device", f"pcie-pci-bridge,id=group,addr={GROUP_SLOT:#x}"]
+        for index, model in enumerate(["edu,dma_mask=0xffffffffffffffff"] * 2
+                                      + ["virtio-rng-pci"]):
+            arguments += ["-device", f"{model},bus=group,addr={index + 1}"]
+            places[f"group{index}"] = f"0000:00:{GROUP_SLOT:02x}.0/{index + 1:02x}.0"
     return arguments, places
 
 

@@ -1,20 +1,34 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Builds the lab's own programs. Every file of prog/ and backend/ that has a main() is one; the
-others are linked into each of its folder, those of prog/ also into the programs of backend/. The
-latter bring the backends along, in source, so that nothing needs to be built or installed before.
+"""Builds the lab's own programs. Every file of prog/, backend/ and engine/ that has a main() is one;
+the others are linked into those of their folder, and those of prog/ into all. What they test comes
+along in source, so that nothing needs to be built or installed before:
+
+    prog/      nothing of this project: they prove the machines
+    backend/   the backends over VFIO
+    engine/    the whole library
+
 They use the headers of the own kernels, as Debian 12's know no iommufd."""
 
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
 from . import kernels, sysroot
-from .cache import LAB_DIR, REPOSITORY, Artifact, run
+from .cache import REPOSITORY, Artifact, run
 
-FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
-         "-pthread"]
+RECIPE = 1
+FLAGS = ["-std=gnu11", "-O2", "-g", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror",
+         "-Wno-unused-parameter", "-pthread"]
 COMPILERS = {"x86": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
+HEADERS = ("include/ioas/*.h", "engine/**/*.h")
 
-# What the backends are made of.
-ENGINE = ("engine/diag.c", "engine/extent.c", "engine/backend/iommufd.c", "engine/backend/type1.c",
-          "engine/backend/vfio*.c")
-ENGINE_HEADERS = ("include/ioas/*.h", "engine/*.h", "engine/backend/*.h")
+# folder: (what is linked, besides prog/, libraries)
+FOLDERS = {
+    "prog": ((), ()),
+    "backend": (("engine/diag.c", "engine/extent.c", "engine/backend/iommufd.c",
+                 "engine/backend/type1.c", "engine/backend/vfio*.c"), ()),
+    "engine": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
+}
 
 
 def sources(*patterns):
@@ -24,29 +38,44 @@ def sources(*patterns):
 
 
 def artifact(arch):
-    folders = [sources(f"tests/lab/{name}/*.[ch]") for name in ("prog", "backend")]
-    engine = sources(*ENGINE)
     needs = [kernels.headers(arch)]
     if arch == "arm64":
         needs.append(sysroot.artifact())
-    return Artifact(f"programs-{arch}", [FLAGS, *folders, engine, sources(*ENGINE_HEADERS)],
-                    lambda path: make(path, arch, *folders, engine), needs)
+    own = {folder: sources(f"tests/lab/{folder}/*.c") for folder in FOLDERS}
+    linked = {folder: sources(*patterns) for folder, (patterns, _) in FOLDERS.items()}
+    headers = sources(*HEADERS, "tests/lab/*/*.h")
+    return Artifact(f"programs-{arch}", [RECIPE, FLAGS, FOLDERS, own, linked, headers],
+                    lambda path: make(path, arch, own, linked), needs)
 
 
 def has_main(text):
     return "int main(" in text
 
 
-def make(path, arch, prog, backend, engine):
-    command = [COMPILERS[arch], *FLAGS, "-isystem", kernels.headers(arch).path / "include",
-               "-I", LAB_DIR / "../../include"]
+def make(path, arch, own, linked):
+    command = [COMPILERS[arch], *FLAGS]
+    include = ["-isystem", kernels.headers(arch).path / "include", "-I", REPOSITORY / "include"]
     if arch == "arm64":
         command.append(f"--sysroot={sysroot.artifact().path / 'root'}")
-    linked = []
-    for folder, more in ((prog, ()), (backend, engine)):
-        files = [name for name in folder if name.endswith(".c")]
-        linked += [name for name in files if not has_main(folder[name])] + list(more)
+    objects = path / "objects"
+    objects.mkdir()
+
+    def compiled(source):
+        return objects / source.replace("/", "-").replace(".c", ".o")
+
+    def compile_one(source):
+        run([*command, *include, "-c", "-o", compiled(source), source], cwd=REPOSITORY)
+
+    jobs = int(os.environ.get("IOAS_LAB_JOBS") or os.cpu_count())
+    with ThreadPoolExecutor(jobs) as pool:
+        every = {source for group in (own, linked) for files in group.values() for source in files}
+        list(pool.map(compile_one, sorted(every)))
+    shared = [name for name, text in own["prog"].items() if not has_main(text)]
+    for folder, files in own.items():
+        parts = {*shared, *linked[folder], *(name for name in files if not has_main(files[name]))}
         for name in files:
-            if has_main(folder[name]):
+            if has_main(files[name]):
                 program = name.rpartition("/")[2].removesuffix(".c")
-                run([*command, "-o", path / program, name, *linked], cwd=REPOSITORY)
+                run([*command, "-o", path / program, compiled(name), *map(compiled, sorted(parts)),
+                     *FOLDERS[folder][1]])
+    shutil.rmtree(objects)

@@ -70,8 +70,12 @@ class Outcome:
     kernel_log: str = ""
     seconds: float = 0
 
-    def summary(self):
-        return self.reason or f"exit status {self.status}"
+    def last_messages(self):
+        """What the kernel said last, if the machine itself came to grief; or an empty text."""
+        if self.status not in (EXIT_PANIC, EXIT_TIMEOUT, EXIT_LAB):
+            return ""
+        tail = self.kernel_log.splitlines()[-40:]
+        return "\n".join(["--- the kernel's last messages", *tail, "---", ""])
 
 
 def add_options(parser):
@@ -86,6 +90,8 @@ def add_options(parser):
     add("--nvme-size", default="64M", metavar="SIZE", help="of each scratch image (default: 64M)")
     add("--nic", action="append", default=[], choices=sorted(machines.NIC_OPTIONS),
         help="a NIC behind a root port of its own; repeated ones share a hub")
+    add("--group", action="store_true",
+        help="x86: two edu devices and a virtio-rng, group0 to group2, in one IOMMU group")
     add("--bind", action="append", default=[], metavar="DEVICE=DRIVER",
         help="e.g. edu=vfio-pci, nvme0=none, nic1=vfio-pci; may be repeated")
     add("--add", action="append", default=[], metavar="FILE[:GUESTFILE]",
@@ -167,8 +173,8 @@ class Setup:
             "LAB_HUGEPAGES_2M": self.pages["2M"],
             "LAB_HUGEPAGES_1G": self.pages["1G"],
             "LAB_MODULES": " ".join(guest.MODULES),
-            "LAB_PLACES": " ".join(f"LAB_{name.upper()}=0000:00:{slot:02x}.0" + "/" * behind
-                                   for name, (slot, behind) in places.items()),
+            "LAB_PLACES": " ".join(f"LAB_{name.upper()}={place}"
+                                   for name, place in places.items()),
             "LAB_BIND": " ".join(binding(text, places) for text in options.bind),
         }
         contents.environment["LAB_MACHINE"] = machine.name

@@ -3,7 +3,6 @@
  * The machine has an IOMMU, and its devices are behind it: each of them in a group of its own that
  * lists it.
  */
-#define _GNU_SOURCE
 #include "lab_prog.h"
 
 #include <dirent.h>

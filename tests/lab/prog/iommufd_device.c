@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* See iommufd_device.h. */
-#define _GNU_SOURCE
 #include "iommufd_device.h"
 #include "lab_prog.h"
 

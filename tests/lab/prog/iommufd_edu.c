@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* DMA by the edu device through iommufd: memory mapped in its IOAS is reached, other is not. */
-#define _GNU_SOURCE
 #include "iommufd_device.h"
 #include "lab_prog.h"
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* See lab_prog.h. */
-#define _GNU_SOURCE
 #include "lab_prog.h"
 
 #include <ctype.h>

@@ -4,7 +4,6 @@
  * SMMUv3, and a vIOMMU on it. The latter is what the corrected IORT is for. Without nesting: a
  * skip.
  */
-#define _GNU_SOURCE
 #include "iommufd_device.h"
 #include "lab_prog.h"
 

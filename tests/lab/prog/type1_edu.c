@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* DMA by the edu device through VFIO's container (type1): mapped memory is reached, other is not.
  */
-#define _GNU_SOURCE
 #include "lab_prog.h"
 
 #include <errno.h>
