@@ -6,7 +6,7 @@
 
 #include "say.h"
 
-#define OWN_BYTES (UINT64_C(4) << 20)
+#define OWN_BYTES (UINT64_C(2) << 20)
 
 const char *nvme_mode_name(enum nvme_mode mode)
 {
@@ -23,18 +23,18 @@ static void log_line(void *arg, enum ioas_log_level level, const char *line)
 }
 
 /* The space has to exist after the device is bound, which narrows what is possible. */
-static int make_space(struct nvme_host *host)
+static int make_space(struct nvme_host *host, enum ioas_kind kind)
 {
 	struct ioas_caps caps = { .size = sizeof(caps) };
-	struct ioas_opts opts = { .size = sizeof(opts), .kind = IOAS_KIND_KERNEL };
+	struct ioas_opts opts = { .size = sizeof(opts), .kind = kind };
 	int ret = ioas_ctx_caps(host->ctx, &caps);
 
 	if (ret)
 		return ret;
-	if (caps.user_formats) {
-		opts.kind = IOAS_KIND_USER;
-		opts.mode = host->mode == NVME_BATCHED ? IOAS_BATCHED : IOAS_STRICT;
-	}
+	if (!kind)
+		opts.kind = caps.user_formats ? IOAS_KIND_USER : IOAS_KIND_KERNEL;
+	if (opts.kind == IOAS_KIND_USER && host->mode == NVME_BATCHED)
+		opts.mode = IOAS_BATCHED;
 	return ioas_create(host->ctx, &opts, &host->as);
 }
 
@@ -58,7 +58,7 @@ static int make_own_memory(struct nvme_host *host)
 }
 
 int nvme_host_open(struct nvme_host *host, const char *backend, const char *device,
-		   enum nvme_mode mode)
+		   enum ioas_kind kind, enum nvme_mode mode)
 {
 	const struct ioas_ctx_opts opts = { .size = sizeof(opts),
 					    .backend = backend,
@@ -72,7 +72,7 @@ int nvme_host_open(struct nvme_host *host, const char *backend, const char *devi
 		return nvme_fail(ret, "no context");
 	/* What the library says of a failure has been printed by log_line(). */
 	ret = ioas_dev_bind(host->ctx, device, &host->dev);
-	ret = ret ?: make_space(host);
+	ret = ret ?: make_space(host, kind);
 	ret = ret ?: ioas_attach(host->as, host->dev);
 	ret = ret ?: ioas_queue_create(host->as, &host->queue);
 	ret = ret ?: make_own_memory(host);

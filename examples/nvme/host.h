@@ -30,12 +30,12 @@ struct nvme_host {
 };
 
 /*
- * @device: a PCI address; @backend: its name, or NULL for the best one. The kind of the address
- * space is USER where the backend has that, else KERNEL. Return: 0, or a negative errno and
+ * @device: a PCI address; @backend: its name, or NULL for the best one; @kind: of the address
+ * space, 0 for USER where the backend has that, else KERNEL. Return: 0, or a negative errno and
  * everything is closed.
  */
 int nvme_host_open(struct nvme_host *host, const char *backend, const char *device,
-		   enum nvme_mode mode);
+		   enum ioas_kind kind, enum nvme_mode mode);
 
 /* The device must have been made quiet before. */
 void nvme_host_close(struct nvme_host *host);

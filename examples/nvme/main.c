@@ -105,7 +105,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!nvme_options_read(&options, argc, argv))
 		return 2;
-	if (nvme_host_open(&host, options.backend, options.device, options.mode))
+	if (nvme_host_open(&host, options.backend, options.device, options.kind, options.mode))
 		return 1;
 	good = run(&host, &options);
 	nvme_host_close(&host);

@@ -16,6 +16,7 @@ static const char usage[] =
 	"\n"
 	"  --device BDF       PCI address, such as 0000:00:09.0\n"
 	"  --backend NAME     iommufd, type1 or auto [auto]\n"
+	"  --kind KIND        user or kernel: who makes the page table [user where the backend can]\n"
 	"  --mode MODE        static: buffers are mapped for ever; strict: for each request;\n"
 	"                     batched: for each request, through a cache or with batched\n"
 	"                     invalidation [strict]\n"
@@ -38,6 +39,7 @@ static const char usage[] =
 enum {
 	OPT_DEVICE = 1000,
 	OPT_BACKEND,
+	OPT_KIND,
 	OPT_MODE,
 	OPT_DEPTH,
 	OPT_BLOCK,
@@ -60,6 +62,7 @@ enum {
 static const struct option known[] = {
 	{ "device", required_argument, NULL, OPT_DEVICE },
 	{ "backend", required_argument, NULL, OPT_BACKEND },
+	{ "kind", required_argument, NULL, OPT_KIND },
 	{ "mode", required_argument, NULL, OPT_MODE },
 	{ "depth", required_argument, NULL, OPT_DEPTH },
 	{ "block", required_argument, NULL, OPT_BLOCK },
@@ -103,6 +106,15 @@ static bool read_number(const char *name, const char *text, uint64_t min, uint64
 	return false;
 }
 
+static bool read_kind(const char *text, enum ioas_kind *kind)
+{
+	*kind = !strcmp(text, "user") ? IOAS_KIND_USER : IOAS_KIND_KERNEL;
+	if (*kind == IOAS_KIND_USER || !strcmp(text, "kernel"))
+		return true;
+	nvme_say("--kind %s: there are user, kernel", text);
+	return false;
+}
+
 static bool read_mode(const char *text, enum nvme_mode *mode)
 {
 	for (*mode = NVME_STATIC; *mode <= NVME_BATCHED; ++*mode)
@@ -124,6 +136,8 @@ static bool read_one(struct nvme_options *options, int option, const char *name,
 	case OPT_BACKEND:
 		options->backend = text;
 		break;
+	case OPT_KIND:
+		return read_kind(text, &options->kind);
 	case OPT_MODE:
 		return read_mode(text, &options->mode);
 	case OPT_DEPTH:

@@ -9,6 +9,7 @@
 struct nvme_options {
 	const char *device;
 	const char *backend; /* NULL: the best */
+	enum ioas_kind kind; /* 0: USER where the backend has it, else KERNEL */
 	enum nvme_mode mode;
 	struct nvme_io_options io;
 	struct nvme_load_options load;
