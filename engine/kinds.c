@@ -23,6 +23,16 @@ static const char *const formats[IOAS_FORMAT_COUNT] = {
 	[IOAS_FORMAT_X86_64_L4] = "x86-64 4-level",
 	[IOAS_FORMAT_X86_64_L5] = "x86-64 5-level",
 	[IOAS_FORMAT_VTDSS_L4] = "VT-d second stage 4-level",
+	[IOAS_FORMAT_VTDSS_L5] = "VT-d second stage 5-level",
+	[IOAS_FORMAT_ARM64_S1_4K] = "Arm64 stage 1 4 KiB",
+	[IOAS_FORMAT_ARM64_S1_16K] = "Arm64 stage 1 16 KiB",
+	[IOAS_FORMAT_ARM64_S1_64K] = "Arm64 stage 1 64 KiB",
+	[IOAS_FORMAT_AMDV1_L4] = "AMD v1 4-level",
+	[IOAS_FORMAT_AMDV1_L5] = "AMD v1 5-level",
+	[IOAS_FORMAT_AMDV1_L6] = "AMD v1 6-level",
+	[IOAS_FORMAT_RISCV_SV39] = "RISC-V Sv39",
+	[IOAS_FORMAT_RISCV_SV48] = "RISC-V Sv48",
+	[IOAS_FORMAT_RISCV_SV57] = "RISC-V Sv57",
 };
 
 static const struct kind *find(enum ioas_kind kind)

@@ -9,6 +9,16 @@ static const struct pt_ops *const pt_formats[IOAS_FORMAT_COUNT] = {
 	[IOAS_FORMAT_X86_64_L4] = &pt_ops_x86_64_l4,
 	[IOAS_FORMAT_X86_64_L5] = &pt_ops_x86_64_l5,
 	[IOAS_FORMAT_VTDSS_L4] = &pt_ops_vtdss_l4,
+	[IOAS_FORMAT_VTDSS_L5] = &pt_ops_vtdss_l5,
+	[IOAS_FORMAT_ARM64_S1_4K] = &pt_ops_arm64_s1_4k,
+	[IOAS_FORMAT_ARM64_S1_16K] = &pt_ops_arm64_s1_16k,
+	[IOAS_FORMAT_ARM64_S1_64K] = &pt_ops_arm64_s1_64k,
+	[IOAS_FORMAT_AMDV1_L4] = &pt_ops_amdv1_l4,
+	[IOAS_FORMAT_AMDV1_L5] = &pt_ops_amdv1_l5,
+	[IOAS_FORMAT_AMDV1_L6] = &pt_ops_amdv1_l6,
+	[IOAS_FORMAT_RISCV_SV39] = &pt_ops_riscv_sv39,
+	[IOAS_FORMAT_RISCV_SV48] = &pt_ops_riscv_sv48,
+	[IOAS_FORMAT_RISCV_SV57] = &pt_ops_riscv_sv57,
 };
 
 static size_t entries_of(const struct pt *pt)

@@ -43,6 +43,16 @@ struct pt {
 extern const struct pt_ops pt_ops_x86_64_l4;
 extern const struct pt_ops pt_ops_x86_64_l5;
 extern const struct pt_ops pt_ops_vtdss_l4;
+extern const struct pt_ops pt_ops_vtdss_l5;
+extern const struct pt_ops pt_ops_arm64_s1_4k;
+extern const struct pt_ops pt_ops_arm64_s1_16k;
+extern const struct pt_ops pt_ops_arm64_s1_64k;
+extern const struct pt_ops pt_ops_amdv1_l4;
+extern const struct pt_ops pt_ops_amdv1_l5;
+extern const struct pt_ops pt_ops_amdv1_l6;
+extern const struct pt_ops pt_ops_riscv_sv39;
+extern const struct pt_ops pt_ops_riscv_sv48;
+extern const struct pt_ops pt_ops_riscv_sv57;
 
 struct pt_table *pt_table_new(struct pt *pt, unsigned int level, uint32_t tag);
 void pt_table_free(struct pt *pt, struct pt_table *table);

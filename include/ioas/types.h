@@ -69,12 +69,35 @@ enum ioas_op {
  * @IOAS_FORMAT_X86_64_L4: x86-64 4-level, 48-bit IOVA (VT-d first stage, AMD v2)
  * @IOAS_FORMAT_X86_64_L5: x86-64 5-level, 57-bit IOVA
  * @IOAS_FORMAT_VTDSS_L4: VT-d second stage, 4 levels, 48-bit
+ * @IOAS_FORMAT_VTDSS_L5: VT-d second stage, 5 levels, 57-bit
+ * @IOAS_FORMAT_ARM64_S1_4K: Arm VMSAv8-64 stage 1, 4 KiB granule, 48-bit
+ * @IOAS_FORMAT_ARM64_S1_16K: the same with a 16 KiB granule
+ * @IOAS_FORMAT_ARM64_S1_64K: the same with a 64 KiB granule
+ * @IOAS_FORMAT_AMDV1_L4: AMD host tables, 4 levels, 48-bit
+ * @IOAS_FORMAT_AMDV1_L5: the same with 5 levels, 57-bit
+ * @IOAS_FORMAT_AMDV1_L6: the same with 6 levels, of whose 64 bits the lower half is used
+ * @IOAS_FORMAT_RISCV_SV39: RISC-V first stage, 3 levels, 39-bit
+ * @IOAS_FORMAT_RISCV_SV48: the same with 4 levels, 48-bit
+ * @IOAS_FORMAT_RISCV_SV57: the same with 5 levels, 57-bit
+ *
+ * Where addresses are sign-extended (x86-64, RISC-V) the lower half of them is used. What the
+ * library can build is not what a backend can use: see ioas_caps.user_formats.
  */
 enum ioas_format {
 	IOAS_FORMAT_NONE = 0,
 	IOAS_FORMAT_X86_64_L4 = 1,
 	IOAS_FORMAT_X86_64_L5 = 2,
 	IOAS_FORMAT_VTDSS_L4 = 3,
+	IOAS_FORMAT_VTDSS_L5 = 4,
+	IOAS_FORMAT_ARM64_S1_4K = 5,
+	IOAS_FORMAT_ARM64_S1_16K = 6,
+	IOAS_FORMAT_ARM64_S1_64K = 7,
+	IOAS_FORMAT_AMDV1_L4 = 8,
+	IOAS_FORMAT_AMDV1_L5 = 9,
+	IOAS_FORMAT_AMDV1_L6 = 10,
+	IOAS_FORMAT_RISCV_SV39 = 11,
+	IOAS_FORMAT_RISCV_SV48 = 12,
+	IOAS_FORMAT_RISCV_SV57 = 13,
 	IOAS_FORMAT_COUNT,
 };
 
@@ -90,7 +113,7 @@ enum ioas_mode {
 	IOAS_BATCHED = 1,
 };
 
-/* What a device may do through a mapping. At least one; WRITE includes READ on x86 formats. */
+/* What a device may do through a mapping. At least one; WRITE includes READ on x86, Arm and RISC-V formats. */
 enum ioas_prot {
 	IOAS_READ = 1 << 0,
 	IOAS_WRITE = 1 << 1,
