@@ -87,19 +87,20 @@ struct soft_endpoint {
 };
 
 struct soft_counters {
+	uint64_t descriptors;
+	uint64_t waits;
 	uint64_t hits;
 	uint64_t misses;
 	uint64_t quick; /* misses with a walk of one read; also counted in the others when read */
 	uint64_t untranslated; /* requests that the IOTLB is not asked for */
 	uint64_t psc_hits;
 	uint64_t walk_reads;
-	uint64_t descriptors;
-	uint64_t waits;
 	uint64_t dropped;
 	uint64_t faults;
 };
 
 struct soft_unit {
+	/* The first line has what an invalidation that finds nothing to drop touches. */
 	pthread_mutex_t lock;
 	_Atomic uint32_t invalidating; /* threads about to take @lock for an invalidation */
 	struct soft_counters counters;
