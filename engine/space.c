@@ -330,14 +330,12 @@ int ioas_create(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 
 	if (opts->size != sizeof(*opts))
 		return bad(ctx, "size: not that of struct ioas_opts");
+	pthread_mutex_lock(&ctx->admin);
 	ret = check_kind(ctx, opts);
 	ret = ret ?: check_mode(ctx, opts);
 	ret = ret ?: check_parent(ctx, opts);
 	ret = ret ?: check_ranges(ctx, opts);
-	if (ret)
-		return ret;
-	pthread_mutex_lock(&ctx->admin);
-	ret = make(ctx, opts, out);
+	ret = ret ?: make(ctx, opts, out);
 	if (!ret)
 		ctx->space_count++;
 	pthread_mutex_unlock(&ctx->admin);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Strict "key=value,..." parser of the glue; see config.h. Tokens are cut by rte_kvargs, so that
- * "[a=1,b=2]" is one value, as in every other devargs text.
+ * Strict "key=value,..." parser of the glue; see config.h. "[a=1,b=2]" is one value: rte_kvargs (of
+ * DPDK 22.11) protects the comma in there but not the equals sign, so the text is cut here.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include <rte_common.h>
-#include <rte_kvargs.h>
 
 #include "config.h"
 #include "log.h"
@@ -68,7 +67,6 @@ static int parse_text(const char *where, const char *key, const char *value, cha
 {
 	size_t len = strlen(value);
 
-	/* rte_kvargs leaves the brackets of a list in place. */
 	if (len >= 2 && value[0] == '[' && value[len - 1] == ']') {
 		value++;
 		len -= 2;
@@ -202,47 +200,101 @@ static int check_port(const char *where, const struct port_config *port)
 	return 0;
 }
 
+/* One pair of a text that has been cut. */
+struct pair {
+	const char *key;
+	const char *value; /* NULL: none */
+};
+
+#define PAIRS_MAX 32
+
+/* The end of a pair: the next comma outside of brackets, or the end of the text. */
+static char *pair_end(char *text)
+{
+	unsigned int depth = 0;
+
+	for (; *text != '\0' && (*text != ',' || depth > 0); text++) {
+		depth += *text == '[';
+		depth -= *text == ']' && depth > 0;
+	}
+	return text;
+}
+
+/* Cut @text into pairs. Return: how many, or -EINVAL: too many. */
+static int cut(char *text, struct pair *pairs)
+{
+	int count = 0;
+
+	while (*text != '\0') {
+		char *end = pair_end(text);
+		bool last = *end == '\0';
+		char *equals;
+
+		*end = '\0';
+		if (count == PAIRS_MAX)
+			return -EINVAL;
+		equals = strchr(text, '=');
+		if (equals != NULL)
+			*equals = '\0';
+		pairs[count++] = (struct pair){ text, equals != NULL ? equals + 1 : NULL };
+		text = last ? end : end + 1;
+	}
+	return count;
+}
+
+static int parse_pair(const char *where, const struct pair *pair, struct glue_config *glue,
+		      struct port_config *port)
+{
+	int rc;
+
+	if (pair->value == NULL || pair->value[0] == '\0') {
+		GLUE_LOG(ERR, "%s: key '%s' has no value", where, pair->key);
+		return -EINVAL;
+	}
+	rc = parse_glue_pair(where, pair->key, pair->value, glue);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	if (port != NULL)
+		return parse_port_pair(where, pair->key, pair->value, port);
+	GLUE_LOG(ERR, "%s: unknown key '%s'", where, pair->key);
+	return -EINVAL;
+}
+
+static bool repeated(const struct pair *pairs, int index)
+{
+	for (int i = 0; i < index; i++)
+		if (strcmp(pairs[i].key, pairs[index].key) == 0)
+			return true;
+	return false;
+}
+
 int glue_config_parse(const char *where, const char *text, struct glue_config *glue,
 		      struct port_config *port)
 {
-	struct rte_kvargs *kvargs;
-	int rc = 0;
+	struct pair pairs[PAIRS_MAX];
+	char *copy;
+	int count, rc;
 
 	if (text == NULL || text[0] == '\0')
 		return 0;
-	kvargs = rte_kvargs_parse(text, NULL);
-	if (kvargs == NULL) {
-		GLUE_LOG(ERR, "%s: '%s' is not of the form key=value,...", where, text);
-		return -EINVAL;
-	}
-	for (unsigned int i = 0; i < kvargs->count && rc >= 0; i++) {
-		const char *key = kvargs->pairs[i].key;
-		const char *value = kvargs->pairs[i].value;
-
-		if (value == NULL || value[0] == '\0') {
-			GLUE_LOG(ERR, "%s: key '%s' has no value", where, key);
-			rc = -EINVAL;
-			break;
-		}
-		if (rte_kvargs_count(kvargs, key) > 1) {
-			GLUE_LOG(ERR, "%s: key '%s' is given more than once", where, key);
-			rc = -EINVAL;
-			break;
-		}
-		rc = parse_glue_pair(where, key, value, glue);
-		if (rc != 0)
-			continue;
-		if (port != NULL) {
-			rc = parse_port_pair(where, key, value, port);
-		} else {
-			GLUE_LOG(ERR, "%s: unknown key '%s'", where, key);
+	copy = strdup(text);
+	if (copy == NULL)
+		return -ENOMEM;
+	count = cut(copy, pairs);
+	if (count < 0)
+		GLUE_LOG(ERR, "%s: more than %d keys", where, PAIRS_MAX);
+	rc = count < 0 ? count : 0;
+	for (int i = 0; i < count && rc == 0; i++) {
+		rc = parse_pair(where, &pairs[i], glue, port);
+		if (rc == 0 && repeated(pairs, i)) {
+			GLUE_LOG(ERR, "%s: key '%s' is given more than once", where, pairs[i].key);
 			rc = -EINVAL;
 		}
 	}
-	rte_kvargs_free(kvargs);
-	if (rc >= 0 && port != NULL)
+	free(copy);
+	if (rc == 0 && port != NULL)
 		rc = check_port(where, port);
-	return rc < 0 ? rc : 0;
+	return rc;
 }
 
 const char *glue_config_conflict(const struct glue_config *have, const struct glue_config *want)

@@ -11,7 +11,6 @@
 #include <errno.h>
 
 #include <rte_ether.h>
-#include <rte_kvargs.h>
 #include <rte_malloc.h>
 #include <rte_version.h>
 
