@@ -85,6 +85,26 @@ unsigned int nvme_io_in_flight(const struct nvme_io *io)
 	return io->options.depth - io->free_count;
 }
 
+/* The same data in runs of up to a page. Return: how many. */
+static unsigned int split(const struct nvme_mapping *mapping, struct nvme_run *runs)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < mapping->count; i++) {
+		const struct nvme_run *run = &mapping->runs[i];
+
+		for (uint64_t at = 0; at < run->bytes; at += NVME_PAGE_BYTES) {
+			const uint64_t left = run->bytes - at;
+
+			runs[count++] = (struct nvme_run){
+				.iova = run->iova + at,
+				.bytes = left < NVME_PAGE_BYTES ? left : NVME_PAGE_BYTES,
+			};
+		}
+	}
+	return count;
+}
+
 static int describe(const struct nvme_io *io, const struct nvme_io_slot *slot,
 		    struct nvme_command *command)
 {
@@ -94,10 +114,13 @@ static int describe(const struct nvme_io *io, const struct nvme_io_slot *slot,
 		.page_bytes = NVME_PAGE_BYTES,
 	};
 	const struct nvme_mapping *mapping = &slot->mapping;
+	struct nvme_run pages[NVME_IO_BYTES_MAX / NVME_PAGE_BYTES + NVME_RUNS_MAX];
 
 	if (!io->options.sgl)
 		return nvme_prp_build(mapping->runs, mapping->count, &memory, command->prp);
 	command->flags |= NVME_FLAGS_SGL;
+	if (io->options.chain)
+		return nvme_sgl_build(pages, split(mapping, pages), &memory, &command->sgl);
 	return nvme_sgl_build(mapping->runs, mapping->count, &memory, &command->sgl);
 }
 

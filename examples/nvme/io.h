@@ -33,7 +33,11 @@ struct nvme_io_slot {
 struct nvme_io_options {
 	unsigned int depth; /* 1 to NVME_DEPTH_MAX */
 	bool sgl;
-	bool chain;	/* begin lists near the end of a page, so that long ones are chained */
+	/*
+	 * For tests of the lists: begin them near the end of a page, so that long ones are chained,
+	 * and give SGLs a descriptor for each page of data.
+	 */
+	bool chain;
 	bool interrupt; /* sleep until the device interrupts, in place of polling */
 };
 

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs examples/nvme in the lab: builds it with the library for a machine, boots the machine with the
+controller bound to vfio-pci, and reads what the program says of itself."""
+
+import os
+import re
+import shlex
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+# pylint: disable=wrong-import-position
+from labkit import programs, runner, sysroot          # noqa: E402
+from labkit.cache import REPOSITORY, Artifact, run    # noqa: E402
+
+SOURCES = ("examples/nvme/*.c", "engine/**/*.c")
+HEADERS = ("examples/nvme/*.h", "engine/**/*.h", "include/ioas/*.h")
+# machine: backends, of which the first one gets the full load in the suite
+BACKENDS = {
+    "x86-type1": ("type1",),
+    "x86-iommufd": ("iommufd", "type1"),
+    "arm-smmuv3": ("iommufd", "type1"),
+}
+# The image, and the memory from which buffers are taken; huge pages for that memory.
+IMAGE = 256 << 20
+HUGEPAGES = ["2M=160"]
+
+
+def program(arch):
+    """The artifact with the program `nvme` for an architecture."""
+    files = programs.sources(*SOURCES)
+    return Artifact(f"nvme-{arch}", [programs.FLAGS, files, programs.sources(*HEADERS)],
+                    lambda path: make(path, arch, files),
+                    [sysroot.artifact()] if arch == "arm64" else [])
+
+
+def make(path, arch, files):
+    command = [programs.COMPILERS[arch], *programs.FLAGS]
+    if arch == "arm64":
+        command.append(f"--sysroot={sysroot.artifact().path / 'root'}")
+    objects = path / "objects"
+    objects.mkdir()
+
+    def compile_one(source):
+        made = objects / source.replace("/", "-").replace(".c", ".o")
+        run([*command, "-D_GNU_SOURCE", "-I", "include", "-c", "-o", made, source],
+            cwd=REPOSITORY)
+        return made
+
+    with ThreadPoolExecutor(int(os.environ.get("IOAS_LAB_JOBS") or os.cpu_count())) as pool:
+        made = list(pool.map(compile_one, files))
+    run([*command, "-o", path / "nvme", *made, "-lurcu-bp", "-lurcu-common"])
+
+
+class Load:
+    """One run of the program (or of another command line), with what is expected of it."""
+
+    def __init__(self, name, arguments, judge=None, command=None):
+        self.name = name
+        self.command = command or "exec nvme --device \"$LAB_NVME0\" " + shlex.join(arguments)
+        self.judge = judge or (lambda values: None)
+        self.test = None
+        self.text = ""
+
+    @property
+    def values(self):
+        """The words NAME=VALUE of the program's last line."""
+        lines = re.findall(r"^(?:RESULT|PROBE|KILL) (.*)$", self.text, re.MULTILINE)
+        return dict(word.partition("=")[::2] for word in lines[-1].split()) if lines else {}
+
+    def trouble(self):
+        """Why it is not as it should be, or None."""
+        if self.test.status != 0:
+            return f"exit status {self.test.verdict()}"
+        if self.test.trouble:
+            return f"kernel: {self.test.trouble[0].strip()}"
+        return self.judge(self.values) if self.values else "no result"
+
+
+def boot(machine, loads, show, timeout):
+    """Runs the loads in one boot. Return: the runner's outcome."""
+    machine.prepare()
+    binary = program(machine.arch).prepare() / "nvme"
+    options = runner.default_options(
+        bind=["nvme0=vfio-pci"], nvme_size=f"{IMAGE >> 20}M", hugepages=HUGEPAGES,
+        timeout=timeout, edu=False,
+        add=[f"{binary}:lab/bin/nvme", f"{HERE / 'kill.sh'}:lab/bin/nvme-kill"])
+    for load in loads:
+        load.test = runner.Test(load.name, ["sh", "-c", load.command], limit=timeout)
+    text = []
+
+    def take(piece):
+        text.append(piece)
+        if show:
+            show(piece)
+
+    outcome = runner.boot(machine, options, [load.test for load in loads], take)
+    rest = "".join(text)
+    for load in loads:
+        load.text, found, rest_after = rest.partition(f"LAB-RESULT {load.name} ")
+        rest = rest_after if found else rest
+    return outcome
+
+
+# What is expected ---------------------------------------------------------------------------------
+
+def bounds(least, most):
+    """Judges ioctls per request; the driver counts them, so this is exact."""
+    def judge(values):
+        each = int(values["crossings"]) / int(values["requests"])
+        if not least <= each <= most:
+            return f"{each:.4f} ioctls per request, expected {least} to {most}"
+        return None
+    return judge
+
+
+def ioctls(mode):
+    return {"static": bounds(0, 0), "strict": bounds(2, 2), "batched": bounds(0, 0.05)}[mode]
