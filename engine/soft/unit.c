@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <urcu/arch.h>
+
 /* Of the cache for second-stage translations: a GiB of memory registered in 2 MiB pages. */
 #define NESTED_SETS 64
 #define NESTED_WAYS 8
@@ -84,14 +86,16 @@ void soft_unit_read_counters(struct soft_unit *unit, struct soft_counters *count
 void soft_unit_give_way(struct soft_unit *unit)
 {
 	/*
-	 * The invalidation has come first and shall be first. Bounded: a stream of them must not
-	 * starve the device in turn.
+	 * The invalidation has come first and shall be first, if its thread is there to take its
+	 * turn. Bounded: neither a stream of them, nor one whose thread waits for a processor, may
+	 * hold up the device for long. One yield, since that thread may wait for this processor.
 	 */
-	for (unsigned int i = 0; i < 64; i++) {
+	for (unsigned int i = 0; i < 200; i++) {
 		if (!atomic_load_explicit(&unit->invalidating, memory_order_relaxed))
 			return;
-		sched_yield();
+		caa_cpu_relax();
 	}
+	sched_yield();
 }
 
 static void new_id(struct soft_unit *unit, struct soft_domain *domain)
