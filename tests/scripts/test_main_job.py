@@ -145,7 +145,7 @@ class MainJob:
     # ./run ----------------------------------------------------------------------------------------
 
     def case_run_refuses_unknown_words(self):
-        for words in (["nvme"], ["--fast"], ["a.pcap", "b.pcap"]):
+        for words in (["nvmes"], ["--fast"], ["a.pcap", "b.pcap"]):
             done = self.run(*words, program=os.path.join(ROOT, "run"))
             check(done.returncode == 2 and "usage: ./run" in done.stdout,
                   f"./run {words}: {done.returncode}\n{done.stdout}")
