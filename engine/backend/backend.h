@@ -33,6 +33,7 @@ struct be_caps {
 	uint32_t user_formats;	/* mask of 1 << enum ioas_format, for USER spaces */
 	uint64_t page_sizes;	/* of KERNEL tables */
 	struct ioas_range iova; /* of KERNEL spaces */
+	uint64_t parent_last;	/* highest IOVA of KERNEL spaces under USER ones, 0 for iova.last */
 	uint64_t max_maps;	/* live KERNEL mappings, 0 for no limit */
 	/*
 	 * Invalidation: from how many ranges on is one flush of the whole space cheaper, and how
@@ -47,6 +48,12 @@ struct be_space_attr {
 	enum ioas_format format; /* USER: of the table */
 	uint64_t root;		 /* USER: parent address of the root table */
 	struct be_space *parent; /* USER */
+	/*
+	 * USER: a zeroed page of 4 KiB for the backend's own use, which lives as long as the space,
+	 * and its parent address: devices cannot write to it.
+	 */
+	void *scratch;
+	uint64_t scratch_addr;
 };
 
 struct be_map {
@@ -87,6 +94,7 @@ struct be_mem_attr {
 enum be_pci_irq {
 	BE_PCI_MSI,
 	BE_PCI_MSIX,
+	BE_PCI_REMOVAL, /* the kernel wants the device back: unmap BARs, detach, unbind; one vector */
 };
 
 /*

@@ -133,6 +133,7 @@ static int irq_set(struct be_dev *base, enum be_pci_irq kind, const int *eventfd
 	static const uint32_t indices[] = {
 		[BE_PCI_MSI] = VFIO_PCI_MSI_IRQ_INDEX,
 		[BE_PCI_MSIX] = VFIO_PCI_MSIX_IRQ_INDEX,
+		[BE_PCI_REMOVAL] = VFIO_PCI_REQ_IRQ_INDEX,
 	};
 	struct vfio_dev *dev = (struct vfio_dev *)base;
 	size_t bytes = sizeof(struct vfio_irq_set) + count * sizeof(*eventfds);

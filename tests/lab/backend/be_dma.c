@@ -159,6 +159,29 @@ static void check_write_only(struct be_lab *lab, struct be_space *space)
 	CHECK(be_lab_unmap(space, 0x5000000, PAGE) == 0);
 }
 
+static void check_small_entries(struct be_lab *lab)
+{
+	uint8_t *memory = lab_buffer(2 * MIB, MAP_HUGETLB, 0);
+	struct be_space *space;
+
+	lab_step("page tables without large entries");
+	if (lab->ops->open(&lab->diag, "huge_pages=0", &lab->be))
+		FAIL("open: %s", lab->diag.text);
+	be_lab_bind(lab);
+	space = be_lab_space(lab);
+	CHECK(lab->ops->attach(space, lab->dev) == 0);
+	be_lab_registers_open(lab);
+	CHECK(be_lab_map(space, 0x40000000, memory, 2 * MIB, IOAS_RW) == 0);
+	CHECK(be_lab_reaches(lab, 0x40000000 + MIB, memory + MIB));
+	CHECK(be_lab_unmap(space, 0x40000000, 2 * MIB) == 0);
+	CHECK(!be_lab_reaches(lab, 0x40000000 + MIB, memory + MIB));
+	be_lab_registers_close(lab);
+	CHECK(lab->ops->detach(lab->dev) == 0);
+	lab->ops->space_destroy(space);
+	be_lab_unbind(lab);
+	be_lab_close(lab);
+}
+
 int main(int argc, char **argv)
 {
 	struct mapper mapper = { mapper_map, mapper_unmap, NULL };
@@ -192,5 +215,7 @@ int main(int argc, char **argv)
 	lab.ops->space_destroy(space);
 	be_lab_unbind(&lab);
 	be_lab_close(&lab);
+	if (be_lab_is(&lab, "iommufd"))
+		check_small_entries(&lab);
 	return 0;
 }

@@ -108,6 +108,51 @@ static void check_nvme(struct be_lab *lab, struct be_space *space)
 	lab->ops->dev_unbind(nvme);
 }
 
+/* Somebody takes the device out of the machine: its driver is asked first, and DMA goes on till
+ * then. */
+static void check_removal(struct be_lab *lab, struct be_space *space, uint64_t iova,
+			  uint8_t *memory)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+	uint64_t pins = be_lab_pins();
+	char command[192];
+
+	lab_step("the device is to be removed");
+	CHECK(lab->ops->pci->irq_set(lab->dev, BE_PCI_REMOVAL, &fd, 1) == 0);
+	CHECK(interrupts(fd) == 0);
+	snprintf(command, sizeof(command), "echo 1 >/sys/bus/pci/devices/%s/remove &",
+		 lab->address);
+	be_lab_run(command);
+	CHECK(interrupts(fd) >= 1);
+	CHECK(be_lab_reaches(lab, iova, memory));
+
+	lab_step("it goes when its driver lets go of it, and so do the pins");
+	be_lab_registers_close(lab);
+	CHECK(lab->ops->detach(lab->dev) == 0);
+	be_lab_unbind(lab);
+	snprintf(
+		command, sizeof(command),
+		"for i in $(seq 100); do [ -e /sys/bus/pci/devices/%s ] || exit 0; sleep 0.1; done; "
+		"exit 1",
+		lab->address);
+	be_lab_run(command);
+	CHECK(be_lab_unmap(space, iova, PAGE) == 0);
+	CHECK(be_lab_pins() < pins);
+	CHECK(lab->ops->dev_bind(lab->be, lab->address, &lab->dev) == -ENODEV);
+	be_lab_check_text(lab, "there is no /sys/bus/pci/devices");
+
+	lab_step("it comes back");
+	snprintf(command, sizeof(command), "echo 1 >/sys/bus/pci/rescan && lab-bind %s vfio-pci",
+		 lab->address);
+	be_lab_run(command);
+	be_lab_bind(lab);
+	CHECK(lab->ops->attach(space, lab->dev) == 0);
+	be_lab_registers_open(lab);
+	CHECK(be_lab_map(space, iova, memory, PAGE, IOAS_RW) == 0);
+	CHECK(be_lab_reaches(lab, iova, memory));
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	uint8_t *memory = lab_buffer(PAGE, 0, 0);
@@ -126,5 +171,6 @@ int main(int argc, char **argv)
 	lab_step("one device's coming and going leaves the other alone");
 	CHECK(be_lab_map(space, 0x4000, memory, PAGE, IOAS_RW) == 0);
 	CHECK(be_lab_reaches(&lab, 0x4000, memory));
+	check_removal(&lab, space, 0x4000, memory);
 	return 0;
 }
