@@ -279,23 +279,43 @@ static void capabilities(void **state)
 /* Contexts have nothing in common: the same names and the same memory in both. */
 static void contexts_are_independent(void **state)
 {
-	struct rig a, b;
+	struct ioas_ctx *ctx;
+	struct ioas_mem *mem;
+	struct ioas_dev *dev;
+	struct ioas_queue *q;
+	struct ioas *as;
+	ioas_iova_t iova, other;
+	struct rig r;
+	uint64_t word = 5;
 
 	(void)state;
-	rig_start(&a, &user_flavour, NULL);
-	rig_start(&b, &kernel_flavour, NULL);
-	for (unsigned int i = 0; i < 2; i++) {
-		struct rig *r = i ? &a : &b;
-		ioas_iova_t iova;
-
-		assert_int_equal(ioas_map(r->q, r->va, PAGE, IOAS_RW, &iova), 0);
-		assert_true(writes(r, iova, r->va));
-		assert_int_equal(stats_of(r->ctx).maps, 1);
-		assert_int_equal(ioas_unmap(r->q, iova, PAGE), 0);
-	}
-	rig_stop(&b);
-	assert_int_equal(stats_of(a.ctx).faults, 0);
-	rig_stop(&a);
+	rig_start(&r, &user_flavour, NULL);
+	ctx = ctx_new(NULL);
+	assert_int_equal(ioas_mem_register(ctx, r.va, 16 * PAGE, &mem), 0);
+	assert_int_equal(ioas_dev_bind(ctx, "nic", &dev), 0);
+	as = space_new(ctx, &kernel_flavour);
+	assert_int_equal(ioas_attach(as, dev), 0);
+	q = queue_new(as);
+	assert_int_equal(ioas_map(r.q, r.va, PAGE, IOAS_RW, &iova), 0);
+	other = iova;
+	assert_int_equal(ioas_map(q, r.va + PAGE, PAGE, IOAS_RW | IOAS_MAP_FIXED, &other), 0);
+	assert_true(writes(&r, iova, r.va));
+	assert_int_equal(ioas_soft_dma_write(dev, other, &word, 8), 0);
+	assert_int_equal(word_at(r.va + PAGE), 5);
+	assert_int_equal(stats_of(ctx).maps, 1);
+	assert_int_equal(ioas_unmap(q, other, PAGE), 0);
+	assert_int_equal(ioas_soft_dma_write(dev, other, &word, 8), -EFAULT);
+	assert_int_equal(stats_of(ctx).faults, 1);
+	assert_true(writes(&r, iova, r.va));
+	assert_int_equal(stats_of(r.ctx).faults, 0);
+	assert_int_equal(ioas_queue_destroy(q), 0);
+	assert_int_equal(ioas_detach(dev), 0);
+	assert_int_equal(ioas_destroy(as), 0);
+	assert_int_equal(ioas_dev_unbind(dev), 0);
+	assert_int_equal(ioas_mem_free(mem), 0);
+	assert_int_equal(ioas_ctx_close(ctx), 0);
+	assert_int_equal(ioas_unmap(r.q, iova, PAGE), 0);
+	rig_stop(&r);
 }
 
 int main(void)

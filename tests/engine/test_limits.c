@@ -288,18 +288,20 @@ static void fixed_then_chosen(void **state)
 	rig_stop(&r);
 }
 
-/* Many spaces at once, made and gone in another order. */
+/* Many spaces at once, made and gone in another order; as many as an ordinary user can have. */
+#define SPACES 10u
+
 static void many_spaces(void **state)
 {
-	struct ioas *spaces[64];
+	struct ioas *spaces[SPACES];
 	struct rig r;
 
 	rig_start(&r, *state, NULL);
 	for (unsigned int round = 0; round < 3; round++) {
-		for (unsigned int i = 0; i < 64; i++)
+		for (unsigned int i = 0; i < SPACES; i++)
 			spaces[i] = space_new(r.ctx, *state);
-		for (unsigned int i = 0; i < 64; i++) {
-			struct ioas *as = spaces[i * 29 % 64];
+		for (unsigned int i = 0; i < SPACES; i++) {
+			struct ioas *as = spaces[i * 7 % SPACES];
 			struct ioas_queue *q = queue_new(as);
 			ioas_iova_t iova;
 
