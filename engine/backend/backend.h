@@ -94,7 +94,7 @@ struct be_mem_attr {
 enum be_pci_irq {
 	BE_PCI_MSI,
 	BE_PCI_MSIX,
-	BE_PCI_REMOVAL, /* the kernel wants the device back: unmap BARs, detach, unbind; one vector */
+	BE_PCI_REMOVAL, /* one: the kernel wants the device back: unmap BARs, detach, unbind */
 };
 
 /*
