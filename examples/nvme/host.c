@@ -31,6 +31,10 @@ static int make_space(struct nvme_host *host, enum ioas_kind kind)
 
 	if (ret)
 		return ret;
+	if (kind == IOAS_KIND_USER && !caps.user_formats)
+		return nvme_fail(-EOPNOTSUPP,
+				 "--kind user: backend %s has no such address spaces here",
+				 ioas_ctx_backend(host->ctx));
 	if (!kind)
 		opts.kind = caps.user_formats ? IOAS_KIND_USER : IOAS_KIND_KERNEL;
 	if (opts.kind == IOAS_KIND_USER && host->mode == NVME_BATCHED)

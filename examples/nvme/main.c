@@ -4,12 +4,15 @@
  * protection in three modes. See options.c for the command line. The last line of the output is for
  * programs: RESULT or PROBE, then NAME=VALUE words.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "options.h"
 #include "probe.h"
 #include "say.h"
+
+#define EXIT_UNSUPPORTED 77 /* what test runners take for a skip */
 
 static void describe(const struct nvme_ctrl *ctrl)
 {
@@ -101,12 +104,14 @@ int main(int argc, char **argv)
 	struct nvme_options options;
 	struct nvme_host host;
 	bool good;
+	int ret;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!nvme_options_read(&options, argc, argv))
 		return 2;
-	if (nvme_host_open(&host, options.backend, options.device, options.kind, options.mode))
-		return 1;
+	ret = nvme_host_open(&host, options.backend, options.device, options.kind, options.mode);
+	if (ret)
+		return ret == -EOPNOTSUPP ? EXIT_UNSUPPORTED : 1;
 	good = run(&host, &options);
 	nvme_host_close(&host);
 	return good ? 0 : 1;

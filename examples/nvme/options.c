@@ -35,7 +35,7 @@ static const char usage[] =
 	"  --probe N          in place of the load: N reads into buffers that are unmapped, which\n"
 	"                     must not land\n"
 	"\n"
-	"Exit status: 0 all is well, 1 it is not, 2 usage.\n";
+	"Exit status: 0 all is well, 1 it is not, 2 usage, 77 the backend has no such --kind.\n";
 
 enum {
 	OPT_DEVICE = 1000,
