@@ -48,7 +48,6 @@ static const struct be_ops *choose(struct ioas_ctx *ctx)
 static int open_backend(struct ioas_ctx *ctx, const struct ioas_ctx_opts *opts)
 {
 	const struct be_ops *ops;
-	char why[DIAG_TEXT_BYTES - 64];
 	int ret;
 
 	if (!opts->backend || !strcmp(opts->backend, "auto")) {
@@ -62,10 +61,11 @@ static int open_backend(struct ioas_ctx *ctx, const struct ioas_ctx_opts *opts)
 		ops = find_backend(opts->backend);
 		if (!ops)
 			return unknown_backend(ctx, opts->backend);
-		ret = ops->probe(why, sizeof(why));
-		if (ret)
-			return diag_fail(&ctx->diag, -ENODEV, "backend %s: %s", ops->name, why);
-		snprintf(ctx->why, sizeof(ctx->why), "%s, as asked for: %s", ops->name, why);
+		/*
+		 * Not probed first: with files that another process has opened it may work where a
+		 * probe finds nothing. open() says what is missing.
+		 */
+		snprintf(ctx->why, sizeof(ctx->why), "%s, as asked for", ops->name);
 	}
 	ret = ops->open(&ctx->diag, opts->backend_options, &ctx->be);
 	if (ret)
@@ -235,8 +235,8 @@ int ioas_ctx_stats(struct ioas_ctx *ctx, struct ioas_stats *stats)
 	pthread_mutex_lock(&ctx->lock);
 	add_counters(sum, &ctx->gone);
 	inval = ctx->gone_inval;
-	cds_list_for_each_entry(as, &ctx->spaces, entry) {
-		cds_list_for_each_entry(q, &as->queues, entry)
+	cds_list_for_each_entry (as, &ctx->spaces, entry) {
+		cds_list_for_each_entry (q, &as->queues, entry)
 			add_counters(sum, &q->counters);
 		if (as->kind != IOAS_KIND_USER)
 			continue;

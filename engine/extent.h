@@ -26,7 +26,10 @@ struct extents {
 	uint32_t seed;
 };
 
-#define EXTENTS_INIT { .seed = 2463534242 }
+#define EXTENTS_INIT               \
+	{                          \
+		.seed = 2463534242 \
+	}
 
 /* @extent has its start and last, and overlaps none in the set. */
 void extents_insert(struct extents *set, struct extent *extent);
@@ -62,7 +65,7 @@ bool extents_fit(const struct extents *set, uint64_t bytes, uint64_t align, uint
  * The same as a set of plain ranges with nodes of its own, for free space. Return: 0 or -ENOMEM,
  * and nothing has changed.
  */
-int extents_add(struct extents *set, uint64_t start, uint64_t last);  /* joins neighbours */
+int extents_add(struct extents *set, uint64_t start, uint64_t last);   /* joins neighbours */
 int extents_carve(struct extents *set, uint64_t start, uint64_t last); /* whatever is there */
 bool extents_cover(const struct extents *set, uint64_t start, uint64_t last);
 void extents_free(struct extents *set);

@@ -45,8 +45,8 @@
 
 #include "backend/backend.h"
 
-#define INVAL_SOURCES	  1024 /* queues of one address space */
-#define INVAL_RING_MIN	  256
+#define INVAL_SOURCES  1024 /* queues of one address space */
+#define INVAL_RING_MIN 256
 
 struct inval_range {
 	uint64_t iova;
@@ -67,7 +67,7 @@ struct inval_source {
 	/* Written by whoever has taken it. */
 	_Atomic uint64_t completed __attribute__((aligned(64))); /* publications */
 	_Atomic uint64_t head;					 /* ranges taken */
-	uint64_t taking_published; /* by the commit under way */
+	uint64_t taking_published;				 /* by the commit under way */
 	uint64_t taking_tail;
 	_Atomic bool taken;
 

@@ -242,8 +242,7 @@ static int block_add(struct iova *iova, unsigned int class, struct iova_chunk_li
 
 static struct iova_block *block_of(const struct iova_chunk *chunk)
 {
-	unsigned int lg2 =
-		__builtin_ctzll(iova_unit(chunk->class) * chunk_units(chunk->class));
+	unsigned int lg2 = __builtin_ctzll(iova_unit(chunk->class) * chunk_units(chunk->class));
 	unsigned int at = lg2 < IOVA_BLOCK_LG2 ? (chunk->base & (IOVA_BLOCK - 1)) >> lg2 : 0;
 
 	return (struct iova_block *)((char *)(chunk - at) - offsetof(struct iova_block, chunks));
@@ -341,8 +340,7 @@ static struct iova_chunk *find_chunk(struct iova *iova, struct iova_magazines *m
 				     unsigned int class)
 {
 	const bool roomy = iova->magazine_max[class] == IOVA_MAGAZINE_MAX;
-	struct iova_chunk_list *list =
-		roomy ? &magazines->class[class].free : &iova->depot[class];
+	struct iova_chunk_list *list = roomy ? &magazines->class[class].free : &iova->depot[class];
 	struct iova_chunk *chunk;
 
 	pthread_mutex_lock(&iova->lock);
@@ -368,8 +366,8 @@ static void chunk_begin(struct iova_magazine *magazine, struct iova_chunk *chunk
 	magazine->end = chunk->base + chunk->units * iova_unit(chunk->class);
 }
 
-unsigned int iova_take_slow(struct iova *iova, struct iova_magazines *magazines,
-			    unsigned int class, unsigned int count, uint64_t *base)
+unsigned int iova_take_slow(struct iova *iova, struct iova_magazines *magazines, unsigned int class,
+			    unsigned int count, uint64_t *base)
 {
 	struct iova_magazine *magazine = &magazines->class[class];
 	struct iova_chunk *chunk = list_pop(&magazine->free);
@@ -425,8 +423,8 @@ void iova_magazines_drain(struct iova *iova, struct iova_magazines *magazines)
 		magazine->open = NULL;
 		magazine->next = magazine->end = 0;
 		/* Not iova_give(): it would make an empty chunk the open one again. */
-		if (left && atomic_fetch_sub_explicit(&open->live, left, memory_order_acq_rel) ==
-				    left)
+		if (left &&
+		    atomic_fetch_sub_explicit(&open->live, left, memory_order_acq_rel) == left)
 			list_push(&magazine->free, open);
 		if (!magazine->free.count)
 			continue;
@@ -443,8 +441,7 @@ int iova_check(const struct iova *iova, uint64_t start, uint64_t bytes)
 {
 	const struct ioas_range *aperture = &iova->aperture;
 
-	if (start < aperture->start || start > aperture->last ||
-	    bytes - 1 > aperture->last - start)
+	if (start < aperture->start || start > aperture->last || bytes - 1 > aperture->last - start)
 		return -ERANGE;
 	return extents_overlap(&iova->reserved, start, start + bytes - 1) ? -ERANGE : 0;
 }

@@ -28,10 +28,10 @@
 
 #include "extent.h"
 
-#define IOVA_BLOCK_LG2	  21
-#define IOVA_BLOCK	  (UINT64_C(1) << IOVA_BLOCK_LG2)
-#define IOVA_CLASSES	  19 /* 4 KiB << class */
-#define IOVA_CHUNK_UNITS  64
+#define IOVA_BLOCK_LG2	 21
+#define IOVA_BLOCK	 (UINT64_C(1) << IOVA_BLOCK_LG2)
+#define IOVA_CLASSES	 19 /* 4 KiB << class */
+#define IOVA_CHUNK_UNITS 64
 
 /*
  * Free chunks of a class in a magazine; when there are more, half go to the depot. In a small
@@ -79,7 +79,7 @@ struct iova {
 	struct extents opened; /* blocks for fixed pages: USER spaces */
 	struct iova_chunk_list depot[IOVA_CLASSES];
 	unsigned int magazine_max[IOVA_CLASSES]; /* does not change: no lock */
-	struct iova_block *blocks; /* all, for iova_destroy() */
+	struct iova_block *blocks;		 /* all, for iova_destroy() */
 	_Atomic(struct iova_dir *) dir[1 << (IOVA_SPAN_LG2 - IOVA_BLOCK_LG2 - IOVA_DIR_LG2)];
 };
 
@@ -116,8 +116,8 @@ static inline uint64_t iova_unit(unsigned int class)
 }
 
 /* iova_take() when the open chunk is used up. */
-unsigned int iova_take_slow(struct iova *iova, struct iova_magazines *magazines,
-			    unsigned int class, unsigned int count, uint64_t *base);
+unsigned int iova_take_slow(struct iova *iova, struct iova_magazines *magazines, unsigned int class,
+			    unsigned int count, uint64_t *base);
 
 /* Take up to @count neighbouring units. Return: how many, 0 if there is no IOVA left. */
 static inline unsigned int iova_take(struct iova *iova, struct iova_magazines *magazines,

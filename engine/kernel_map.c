@@ -39,7 +39,7 @@ void kernel_map_hide(struct ioas *as, struct kernel_map *map)
 	vamap_remove(&as->cache, map->va, kernel_map_bytes(map), map->extent.start);
 	if (!cds_list_empty(&map->alias))
 		cds_list_del_init(&map->alias);
-	cds_list_for_each_entry_safe(other, next, &as->aliases, alias) {
+	cds_list_for_each_entry_safe (other, next, &as->aliases, alias) {
 		if (other->va < map->va + kernel_map_bytes(map) &&
 		    map->va < other->va + kernel_map_bytes(other) && !other->busy &&
 		    vamap_insert(&as->cache, other->va, kernel_map_bytes(other),
@@ -113,12 +113,11 @@ static int choose_iova(struct ioas_queue *q, const struct ioas_seg *seg, unsigne
 	*start = flags & IOAS_MAP_IDENTITY ? (uintptr_t)seg->va : (uint64_t)seg->iova;
 	ret = iova_check(iova, *start, seg->bytes);
 	if (ret)
-		return queue_fail(q, ret,
-				  "[%u]: iova 0x%" PRIx64 ", %" PRIu64
-				  " bytes: outside the aperture 0x%" PRIx64 "-0x%" PRIx64
-				  ", or reserved",
-				  index, *start, seg->bytes, iova->aperture.start,
-				  iova->aperture.last);
+		return queue_fail(
+			q, ret,
+			"[%u]: iova 0x%" PRIx64 ", %" PRIu64
+			" bytes: outside the aperture 0x%" PRIx64 "-0x%" PRIx64 ", or reserved",
+			index, *start, seg->bytes, iova->aperture.start, iova->aperture.last);
 	ret = iova_claim(iova, *start, seg->bytes);
 	if (ret)
 		return queue_fail(q, ret, "[%u]: iova 0x%" PRIx64 ", %" PRIu64 " bytes: %s", index,

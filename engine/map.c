@@ -7,8 +7,10 @@
 
 static int wrong_kind(struct ioas_queue *q, const char *call)
 {
-	return queue_fail(q, -EOPNOTSUPP, "%s is not for address spaces of kind %s (see "
-			  "ioas_kind_ops())", call, ioas_kind_name(q->as->kind));
+	return queue_fail(q, -EOPNOTSUPP,
+			  "%s is not for address spaces of kind %s (see "
+			  "ioas_kind_ops())",
+			  call, ioas_kind_name(q->as->kind));
 }
 
 static int check_flags(struct ioas_queue *q, uint32_t flags)
@@ -45,9 +47,8 @@ static int bad_seg(struct ioas_queue *q, const struct ioas_seg *seg, unsigned in
 	else
 		what = "iova + bytes overflows";
 	(void)flags;
-	return queue_fail(q, -EINVAL,
-			  "[%u]: %s (va %p, bytes %" PRIu64 ", iova 0x%" PRIx64 ")", index, what,
-			  seg->va, seg->bytes, (uint64_t)seg->iova);
+	return queue_fail(q, -EINVAL, "[%u]: %s (va %p, bytes %" PRIu64 ", iova 0x%" PRIx64 ")",
+			  index, what, seg->va, seg->bytes, (uint64_t)seg->iova);
 }
 
 static inline bool range_is_bad(uint64_t start, uint64_t bytes)
@@ -97,8 +98,7 @@ int ioas_map(struct ioas_queue *q, void *va, size_t bytes, uint32_t flags, ioas_
 	return ret;
 }
 
-int ioas_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count,
-		   uint32_t flags)
+int ioas_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count, uint32_t flags)
 {
 	return map_batch(q, segs, count, flags) ?: (int)count;
 }

@@ -186,8 +186,8 @@ static int map_pages(struct ioas_mem *mem, uint64_t bytes, uint64_t page_bytes, 
 	va = reserve(bytes, align);
 	ret = !va ? -ENOMEM : ftruncate(fd, bytes) ? -errno : 0;
 	/* Of huge pages, mmap() reserves as many as it needs, or fails. */
-	if (!ret && mmap(va, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
-			    MAP_FAILED)
+	if (!ret &&
+	    mmap(va, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
 		ret = -errno;
 	ret = ret ?: bind_node(va, bytes, node) ?: populate(va, bytes);
 	if (ret) {
@@ -214,12 +214,15 @@ static void say_how(char *text, size_t text_bytes, uint64_t bytes, uint64_t page
 	uint64_t pages = (bytes + page_bytes - 1) / page_bytes;
 
 	if (page_bytes == MIB2)
-		snprintf(text, text_bytes, "sysctl vm.nr_hugepages=N, with N at least %" PRIu64
-			 " more than are in use", pages);
+		snprintf(text, text_bytes,
+			 "sysctl vm.nr_hugepages=N, with N at least %" PRIu64
+			 " more than are in use",
+			 pages);
 	else
 		snprintf(text, text_bytes,
 			 "echo N > /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages, with "
-			 "N at least %" PRIu64 " more than are in use", pages);
+			 "N at least %" PRIu64 " more than are in use",
+			 pages);
 }
 
 /* With the page size that was asked for, or the next smaller ones. */
@@ -327,7 +330,8 @@ int ioas_mem_register(struct ioas_ctx *ctx, void *va, size_t bytes, struct ioas_
 	    (start + bytes - 1) >> VAMAP_BITS)
 		return diag_fail(&ctx->diag, -EINVAL,
 				 "va %p, bytes %zu: zero, not a multiple of 4096, or beyond the "
-				 "address space", va, bytes);
+				 "address space",
+				 va, bytes);
 	mem = mem_new(ctx);
 	if (!mem)
 		return diag_fail(&ctx->diag, -ENOMEM, "no memory for a record");
@@ -377,14 +381,15 @@ static void say_where(struct ioas_mem *mem)
 	struct ioas *as;
 
 	pthread_mutex_lock(&ctx->lock);
-	cds_list_for_each_entry(as, &ctx->spaces, entry)
+	cds_list_for_each_entry (as, &ctx->spaces, entry)
 		if (as->kind == IOAS_KIND_KERNEL &&
 		    kernel_find_va(as, mem->extent.start, mem_bytes(mem), &iova))
 			break;
 	pthread_mutex_unlock(&ctx->lock);
 	if (&as->entry != &ctx->spaces)
-		diag_fail(&ctx->diag, -EBUSY, "memory at 0x%" PRIx64 " is mapped at IOVA 0x%" PRIx64,
-			  mem->extent.start, iova);
+		diag_fail(&ctx->diag, -EBUSY,
+			  "memory at 0x%" PRIx64 " is mapped at IOVA 0x%" PRIx64, mem->extent.start,
+			  iova);
 	else
 		diag_fail(&ctx->diag, -EBUSY, "memory at 0x%" PRIx64 " is under a window",
 			  mem->extent.start);

@@ -7,7 +7,8 @@
 
 #include <ioas/pci.h>
 
-static_assert((int)IOAS_PCI_MSI == BE_PCI_MSI && (int)IOAS_PCI_MSIX == BE_PCI_MSIX,
+static_assert((int)IOAS_PCI_MSI == BE_PCI_MSI && (int)IOAS_PCI_MSIX == BE_PCI_MSIX &&
+		      (int)IOAS_PCI_REMOVAL == BE_PCI_REMOVAL,
 	      "the same kinds of interrupts");
 
 static const struct be_pci_ops *pci_of(struct ioas_dev *dev)
@@ -15,8 +16,8 @@ static const struct be_pci_ops *pci_of(struct ioas_dev *dev)
 	const struct be_ops *ops = dev->ctx->be->ops;
 
 	if (!ops->pci)
-		diag_fail(&dev->ctx->diag, -EOPNOTSUPP, "device \"%s\": backend %s has no PCI devices",
-			  dev->name, ops->name);
+		diag_fail(&dev->ctx->diag, -EOPNOTSUPP,
+			  "device \"%s\": backend %s has no PCI devices", dev->name, ops->name);
 	return ops->pci;
 }
 
@@ -27,8 +28,7 @@ int ioas_pci_config_read(struct ioas_dev *dev, uint32_t offset, void *data, uint
 	return pci ? pci->config_read(dev->be_dev, offset, data, bytes) : -EOPNOTSUPP;
 }
 
-int ioas_pci_config_write(struct ioas_dev *dev, uint32_t offset, const void *data,
-			  uint32_t bytes)
+int ioas_pci_config_write(struct ioas_dev *dev, uint32_t offset, const void *data, uint32_t bytes)
 {
 	const struct be_pci_ops *pci = pci_of(dev);
 

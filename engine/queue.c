@@ -112,8 +112,8 @@ void queue_retire(struct ioas_queue *q, struct iova_chunk *chunk, uint64_t start
 		  uint64_t position)
 {
 	struct quarantine *quarantine = &q->quarantine;
-	struct quarantine_entry *last = &quarantine->ring[(quarantine->tail - 1) &
-							  quarantine->mask];
+	struct quarantine_entry *last =
+		&quarantine->ring[(quarantine->tail - 1) & quarantine->mask];
 
 	if (chunk && quarantine->tail != quarantine->head && last->chunk == chunk) {
 		last->units += units;

@@ -13,9 +13,9 @@
 #include <string.h>
 #include <time.h>
 
-#define FAULT_PERIOD_NS	 UINT64_C(1000000)
-#define NSEC_PER_SEC	 UINT64_C(1000000000)
-#define IDLE_PERIOD_NS	 NSEC_PER_SEC
+#define FAULT_PERIOD_NS UINT64_C(1000000)
+#define NSEC_PER_SEC	UINT64_C(1000000000)
+#define IDLE_PERIOD_NS	NSEC_PER_SEC
 
 static uint64_t now_ns(void)
 {
@@ -31,7 +31,7 @@ static uint64_t look(struct ioas_ctx *ctx)
 	uint64_t period = ctx->fault ? FAULT_PERIOD_NS : IDLE_PERIOD_NS;
 	struct ioas *as;
 
-	cds_list_for_each_entry(as, &ctx->service.spaces, service_entry) {
+	cds_list_for_each_entry (as, &ctx->service.spaces, service_entry) {
 		/* An error has been logged by the backend; it is tried again next time. */
 		if (inval_pending(&as->inval))
 			inval_commit_all(&as->inval);

@@ -33,8 +33,7 @@ int ioas_soft_dma_read(struct ioas_dev *dev, ioas_iova_t iova, void *dst, size_t
 
 int ioas_soft_dma_write(struct ioas_dev *dev, ioas_iova_t iova, const void *src, size_t bytes)
 {
-	return soft_is_dev(dev->be_dev) ? soft_dma_write(dev->be_dev, iova, src, bytes)
-					: -ENOTSUP;
+	return soft_is_dev(dev->be_dev) ? soft_dma_write(dev->be_dev, iova, src, bytes) : -ENOTSUP;
 }
 
 int ioas_soft_get_stats(struct ioas_ctx *ctx, struct ioas_soft_stats *stats)

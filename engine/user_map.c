@@ -111,12 +111,11 @@ static int open_fixed(struct ioas_queue *q, uint64_t start, uint64_t bytes, unsi
 	int ret = iova_check(&as->iova, start, bytes);
 
 	if (ret)
-		return queue_fail(q, ret,
-				  "[%u]: iova 0x%" PRIx64 ", %" PRIu64
-				  " bytes: outside the aperture 0x%" PRIx64 "-0x%" PRIx64
-				  ", or reserved",
-				  index, start, bytes, as->iova.aperture.start,
-				  as->iova.aperture.last);
+		return queue_fail(
+			q, ret,
+			"[%u]: iova 0x%" PRIx64 ", %" PRIu64
+			" bytes: outside the aperture 0x%" PRIx64 "-0x%" PRIx64 ", or reserved",
+			index, start, bytes, as->iova.aperture.start, as->iova.aperture.last);
 	if ((start ^ (start + bytes - 1)) >> IOVA_BLOCK_LG2 == 0) {
 		table = pt_find(as->pt, start);
 		if (table && atomic_load_explicit(&table->tag, memory_order_relaxed) == TAG_OPEN &&
@@ -325,7 +324,6 @@ static int map_as_one(struct ioas_queue *q, struct ioas_seg *segs, unsigned int 
 }
 
 static void unmap_claimed(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count);
-static int claim_all(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count);
 
 int user_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count, uint32_t flags,
 		   bool as_one)
@@ -341,8 +339,10 @@ int user_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int cou
 
 		done += map_piece(q, &segs[done], some, flags, done, &ret);
 	}
-	if (ret && done && !claim_all(q, segs, done))
-		unmap_claimed(q, segs, done);
+	/* One by one: somebody may have unmapped one of them that has a fixed IOVA. */
+	for (unsigned int i = 0; ret && i < done; i++)
+		if (!pt_claim(q->as->pt, &q->unmap_cursor, segs[i].iova, segs[i].bytes))
+			unmap_claimed(q, &segs[i], 1);
 	urcu_bp_read_unlock();
 	if (!ret)
 		counter_add(&q->counters, COUNTER_MAPS, as_one ? 1 : count);

@@ -297,7 +297,8 @@ static int set_up(struct ioas_window *window, const struct ioas_window_opts *opt
 	if (oa == UINT64_MAX || run < opts->bytes)
 		return diag_fail(&as->ctx->diag, -ENOENT,
 				 "window: va %p, %" PRIu64 " bytes: not mapped in the parent, or "
-				 "not as one piece", opts->va, opts->bytes);
+				 "not as one piece",
+				 opts->va, opts->bytes);
 	window->entry_base = form->base[opts->prot] | form->claim | oa >> form->oa_shift;
 	window->entry_step = IOAS_PAGE_SIZE >> form->oa_shift;
 	window->present = form->present;
@@ -308,8 +309,9 @@ static int set_up(struct ioas_window *window, const struct ioas_window_opts *opt
 	ret = ret ?: inval_commit_all(&as->inval);
 	ret = ret ?: install_tables(window);
 	ret = ret ?: own_pages(window);
-	return ret ? diag_fail(&as->ctx->diag, ret, "window: iova 0x%" PRIx64 ", %" PRIu64
-			       " bytes: %s", window->iova, opts->bytes,
+	return ret ? diag_fail(&as->ctx->diag, ret,
+			       "window: iova 0x%" PRIx64 ", %" PRIu64 " bytes: %s", window->iova,
+			       opts->bytes,
 			       ret == -EEXIST ? "part of it is in use" : strerror(-ret))
 		   : 0;
 }
@@ -337,7 +339,8 @@ int ioas_window_create(struct ioas *as, const struct ioas_window_opts *opts,
 	window->mem = mem_use(ctx, window->va, window->bytes);
 	if (!window->mem)
 		ret = diag_fail(&ctx->diag, -ENOENT,
-				"window: va %p, %" PRIu64 " bytes: not inside one registered memory",
+				"window: va %p, %" PRIu64
+				" bytes: not inside one registered memory",
 				opts->va, opts->bytes);
 	else
 		ret = set_up(window, opts);

@@ -20,8 +20,14 @@
 
 void soft_pins_init(struct soft_pins *pins)
 {
+	pthread_rwlockattr_t attr;
+
 	memset(pins, 0, sizeof(*pins));
-	pthread_rwlock_init(&pins->lock, NULL);
+	/* Else maps that keep coming would keep memory from being registered. */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&pins->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
 }
 
 void soft_pins_destroy(struct soft_pins *pins)

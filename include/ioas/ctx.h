@@ -139,7 +139,9 @@ const char *ioas_format_name(enum ioas_format format);
  * ioas_dev_bind - take a device
  * @name: backend's name of it: "0000:00:04.0" for PCI; any name for "soft", which makes it
  *
- * The device can do no DMA until ioas_attach(). Return: 0; -EBUSY bound already; -EINVAL empty
+ * The device can do no DMA until ioas_attach(). Bind devices before address spaces are made: what
+ * KERNEL spaces may use narrows with each device, and attaching one to a space that maps something
+ * elsewhere fails (-ERANGE). Return: 0; -EBUSY bound already; -EINVAL empty
  * name; -ENODEV no such device; -ENOSPC too many.
  */
 int ioas_dev_bind(struct ioas_ctx *ctx, const char *name, struct ioas_dev **dev);

@@ -48,8 +48,9 @@ enum ioas_map_flags {
  * Return: 0, or nothing is mapped and
  * -EINVAL unaligned, zero or overflowing argument, or no protection bits;
  * -ENOENT @va is not registered; -EEXIST part of the fixed range is mapped or owned by a window
- * or by the allocator; -ERANGE outside the aperture or in a reserved range; -ENOSPC no IOVA left;
- * -EPERM foreign queue; -ENOMEM page-table memory.
+ * or by the allocator; -ERANGE outside the aperture or in a reserved range; -ENOSPC no IOVA left
+ * (what was unmapped comes back in chunks of up to 64 units, and what other queues have pending
+ * comes back when they flush); -EPERM foreign queue; -ENOMEM page-table memory.
  */
 int ioas_map(struct ioas_queue *q, void *va, size_t bytes, uint32_t flags, ioas_iova_t *iova);
 
@@ -59,8 +60,9 @@ int ioas_map(struct ioas_queue *q, void *va, size_t bytes, uint32_t flags, ioas_
  * @bytes: as mapped: a mapping is unmapped whole
  *
  * Return: 0, or nothing is unmapped and -ENOENT (some of) the range is not mapped; -EINVAL not
- * exactly one mapping; -EBUSY a child of this address space maps it; -EPERM. A failed invalidation (-EIO and others of the backend) leaves the range unmapped, its
- * IOVA out of circulation, and is retried by the next flush.
+ * exactly one mapping; -EBUSY a child of this address space maps it; -EPERM. A failed invalidation
+ * (-EIO and others of the backend) leaves the range unmapped, its IOVA out of circulation, and is
+ * retried by the next flush.
  */
 int ioas_unmap(struct ioas_queue *q, ioas_iova_t iova, size_t bytes);
 
@@ -82,8 +84,7 @@ struct ioas_seg {
  * Neighbouring elements of equal size get neighbouring IOVAs where the allocator can.
  * Return: @count, or a negative errno and nothing of the batch is mapped.
  */
-int ioas_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count,
-		   uint32_t flags);
+int ioas_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count, uint32_t flags);
 
 /**
  * ioas_map_sg - map scattered memory as one contiguous IOVA range
@@ -107,8 +108,8 @@ int ioas_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsigned
  * @slots: slot numbers; runs of ascending neighbours are fastest
  *
  * A slot that was revoked may be granted again at once, also while its invalidation is pending: a
- * slot's translation never changes. Return: 0, or nothing is granted and -EEXIST a slot is granted already; -EINVAL
- * no such slot; -EXDEV the window is of another address space; -EPERM.
+ * slot's translation never changes. Return: 0, or nothing is granted and -EEXIST a slot is granted
+ * already; -EINVAL no such slot; -EXDEV the window is of another address space; -EPERM.
  */
 int ioas_window_grant(struct ioas_queue *q, struct ioas_window *window, const uint32_t *slots,
 		      unsigned int count);

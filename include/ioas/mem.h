@@ -62,7 +62,7 @@ int ioas_mem_free(struct ioas_mem *mem);
 void *ioas_mem_va(const struct ioas_mem *mem);
 size_t ioas_mem_bytes(const struct ioas_mem *mem);
 size_t ioas_mem_page_bytes(const struct ioas_mem *mem); /* size of the pages behind it */
-/* File and offset behind an arena, -1 for registered memory. The fd stays the library's. */
+/* File behind an arena, which begins at its offset 0; -1 for registered memory. It stays ours. */
 int ioas_mem_fd(const struct ioas_mem *mem);
 
 #ifdef __cplusplus

@@ -21,8 +21,7 @@ extern "C" {
 
 /* Configuration space, little-endian, as it is. On error nothing is read or written. */
 int ioas_pci_config_read(struct ioas_dev *dev, uint32_t offset, void *data, uint32_t bytes);
-int ioas_pci_config_write(struct ioas_dev *dev, uint32_t offset, const void *data,
-			  uint32_t bytes);
+int ioas_pci_config_write(struct ioas_dev *dev, uint32_t offset, const void *data, uint32_t bytes);
 
 /*
  * May the device do DMA (and answer at its BARs)? Off after ioas_dev_bind() and ioas_detach().
@@ -47,6 +46,7 @@ int ioas_pci_reset(struct ioas_dev *dev);
 enum ioas_pci_irq {
 	IOAS_PCI_MSI = 0,
 	IOAS_PCI_MSIX = 1,
+	IOAS_PCI_REMOVAL = 2, /* one eventfd: somebody wants the device back, unbind it */
 };
 
 /* One eventfd for each vector from 0 on, -1 for none; @count 0 switches the kind off. */

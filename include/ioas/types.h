@@ -113,7 +113,8 @@ enum ioas_mode {
 	IOAS_BATCHED = 1,
 };
 
-/* What a device may do through a mapping. At least one; WRITE includes READ on x86, Arm and RISC-V formats. */
+/* What a device may do through a mapping. At least one; WRITE includes READ on x86, Arm and RISC-V
+ * formats. */
 enum ioas_prot {
 	IOAS_READ = 1 << 0,
 	IOAS_WRITE = 1 << 1,
