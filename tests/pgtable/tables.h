@@ -4,7 +4,9 @@
  * them, memory for table pages that counts and fails on demand, and a reader of hardware's
  * entries. Nothing of the builder but pt.h is used: entries are composed here.
  *
- * Each test runs once per format: its state is a struct format.
+ * Each test runs once per format: its state is a struct format, and so is fmt. Sizes are the
+ * format's: PAGE is its smallest leaf, L1(n) n times what an entry at level 1 covers, L2(n) at
+ * level 2: with a granule of 4 KiB, 2 and 1024 MiB. Every address space has 60 times L2 and more.
  */
 #ifndef TESTS_PGTABLE_TABLES_H
 #define TESTS_PGTABLE_TABLES_H
@@ -25,25 +27,29 @@
 
 #include "../../engine/pgtable/pt.h"
 
-#define KIB(n) ((uint64_t)(n) << 10)
-#define MIB(n) ((uint64_t)(n) << 20)
-#define GIB(n) ((uint64_t)(n) << 30)
+#define BIT(n)	     (UINT64_C(1) << (n))
+#define BITS(to, at) (BIT(to) - BIT(at) + BIT(to))
 
-#define PAGE   UINT64_C(4096)
-#define BIT(n) (UINT64_C(1) << (n))
-
-/* Bits 12 to 51 of an entry, in each format. */
-#define ENTRY_ADDRESS UINT64_C(0x000ffffffffff000)
+#define PAGE	leaf_size(0)
+#define L1(n)	((n)*leaf_size(1))
+#define L2(n)	((n)*leaf_size(2))
+#define ENTRIES (1U << (fmt->page_lg2 - 3))
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /**
  * struct format - what the specification says, and what pt.h leaves to the format
+ * @page_lg2: size of a page and of a table
+ * @leaf_levels: leaves can be at level 0 and so many less one above it
  * @present: an entry with any of these is present
  * @table: of an entry that points to a table
+ * @table_level: so much more for each level that the entry is above 0
+ * @table_mask: tells a table above level 0 from a leaf, and from what is not present
  * @leaf: of every leaf
- * @read, @write: of a leaf with the right
+ * @read, @write, @no_write: of a leaf with the right, or without
+ * @page: of a leaf at level 0
  * @large: of a leaf above level 0
+ * @address, @oa_shift: (entry & address) << oa_shift is an address
  * @start, @claim: the builder's two bits
  * @stamp_shift: where a stamp begins in an entry that is not present
  * @write_reads: what can be written can be read
@@ -53,12 +59,20 @@ struct format {
 	enum ioas_format format;
 	unsigned int levels;
 	unsigned int address_bits;
+	unsigned int page_lg2;
+	unsigned int leaf_levels;
 	uint64_t present;
 	uint64_t table;
+	uint64_t table_level;
+	uint64_t table_mask;
 	uint64_t leaf;
 	uint64_t read;
 	uint64_t write;
+	uint64_t no_write;
+	uint64_t page;
 	uint64_t large;
+	uint64_t address;
+	unsigned int oa_shift;
 	uint64_t start;
 	uint64_t claim;
 	unsigned int stamp_shift;
@@ -66,58 +80,77 @@ struct format {
 };
 
 /*
- * x86-64: SDM vol. 3A, tables 4-14 to 4-20; VT-d 9.7. P 0, R/W 1, U/S 2, A 5, D 6, PS 7; bits 9
- * to 11 are ignored. Addresses are those of the lower canonical half.
- * Second stage: VT-d 9.8. R 0, W 1, PS 7; bits 52 to 61 are ignored.
+ * SDM vol. 3A, tables 4-14 to 4-20; VT-d 9.7. P 0, R/W 1, U/S 2, A 5, D 6, PS 7; bits 9 to 11 are
+ * ignored. Addresses are those of the lower canonical half.
  */
+#define X86(l, bits)                                                                            \
+	.levels = l, .address_bits = bits, .page_lg2 = 12, .leaf_levels = 3, .present = BIT(0), \
+	.table = BIT(0) | BIT(1) | BIT(2) | BIT(5), .table_mask = BIT(0) | BIT(7),              \
+	.leaf = BIT(0) | BIT(2) | BIT(5) | BIT(6), .write = BIT(1), .large = BIT(7),            \
+	.address = BITS(51, 12), .start = BIT(9), .claim = BIT(10), .stamp_shift = 1,           \
+	.write_reads = true
+
+/* VT-d 9.8. R 0, W 1, PS 7; bits 52 to 61 are ignored. */
+#define SECOND(l, bits)                                                                           \
+	.levels = l, .address_bits = bits, .page_lg2 = 12, .leaf_levels = 3,                      \
+	.present = BIT(0) | BIT(1), .table = BIT(0) | BIT(1),                                     \
+	.table_mask = BIT(0) | BIT(1) | BIT(7), .read = BIT(0), .write = BIT(1), .large = BIT(7), \
+	.address = BITS(51, 12), .start = BIT(52), .claim = BIT(53), .stamp_shift = 3
+
+/*
+ * DDI 0487, D8.3. Valid 0, table or page 1, AttrIdx 2-4, AP[1] 6, AP[2] (read-only) 7, SH 8-9
+ * (inner 0b11), AF 10, nG 11, PXN 53, UXN 54; bits 55 to 58 are ignored. Blocks of the second
+ * kind only with the 4 KiB granule.
+ */
+#define ARM(l, lg2, kinds)                                                                         \
+	.levels = l, .address_bits = 48, .page_lg2 = lg2, .leaf_levels = kinds, .present = BIT(0), \
+	.table = BIT(0) | BIT(1), .table_mask = BIT(0) | BIT(1),                                   \
+	.leaf = BIT(0) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(53) | BIT(54),         \
+	.no_write = BIT(7), .page = BIT(1), .address = BITS(47, 12), .start = BIT(55),             \
+	.claim = BIT(56), .stamp_shift = 1, .write_reads = true
+
+/*
+ * AMD 48882, 2.2.3. PR 0, Next Level 9-11: 0 in a page, in a directory entry the level, from 1 on,
+ * of the table it points to; FC 60, IR 61, IW 62; bits 1 to 4 are ignored.
+ */
+#define AMD(l, bits)                                                                            \
+	.levels = l, .address_bits = bits, .page_lg2 = 12, .leaf_levels = 3, .present = BIT(0), \
+	.table = BIT(0) | BIT(61) | BIT(62), .table_level = BIT(9),                             \
+	.table_mask = BIT(0) | BITS(11, 9), .leaf = BIT(0) | BIT(60), .read = BIT(61),          \
+	.write = BIT(62), .address = BITS(51, 12), .start = BIT(1), .claim = BIT(2),            \
+	.stamp_shift = 1
+
+/*
+ * Privileged ISA, Sv39. V 0, R 1, W 2, X 3, U 4, A 6, D 7, RSW 8-9, PPN 10-53. Addresses are those
+ * of the lower canonical half.
+ */
+#define RISCV(l, bits)                                                                          \
+	.levels = l, .address_bits = bits, .page_lg2 = 12, .leaf_levels = 3, .present = BIT(0), \
+	.table = BIT(0), .table_mask = BITS(3, 0),                                              \
+	.leaf = BIT(0) | BIT(1) | BIT(4) | BIT(6) | BIT(7), .write = BIT(2),                    \
+	.address = BITS(53, 10), .oa_shift = 2, .start = BIT(8), .claim = BIT(9),               \
+	.stamp_shift = 1, .write_reads = true
+
 static const struct format formats[] = {
-	{
-		.name = "x86_64_l4",
-		.format = IOAS_FORMAT_X86_64_L4,
-		.levels = 4,
-		.address_bits = 47,
-		.present = BIT(0),
-		.table = BIT(0) | BIT(1) | BIT(2) | BIT(5),
-		.leaf = BIT(0) | BIT(2) | BIT(5) | BIT(6),
-		.write = BIT(1),
-		.large = BIT(7),
-		.start = BIT(9),
-		.claim = BIT(10),
-		.stamp_shift = 1,
-		.write_reads = true,
-	},
-	{
-		.name = "x86_64_l5",
-		.format = IOAS_FORMAT_X86_64_L5,
-		.levels = 5,
-		.address_bits = 56,
-		.present = BIT(0),
-		.table = BIT(0) | BIT(1) | BIT(2) | BIT(5),
-		.leaf = BIT(0) | BIT(2) | BIT(5) | BIT(6),
-		.write = BIT(1),
-		.large = BIT(7),
-		.start = BIT(9),
-		.claim = BIT(10),
-		.stamp_shift = 1,
-		.write_reads = true,
-	},
-	{
-		.name = "vtdss_l4",
-		.format = IOAS_FORMAT_VTDSS_L4,
-		.levels = 4,
-		.address_bits = 48,
-		.present = BIT(0) | BIT(1),
-		.table = BIT(0) | BIT(1),
-		.read = BIT(0),
-		.write = BIT(1),
-		.large = BIT(7),
-		.start = BIT(52),
-		.claim = BIT(53),
-		.stamp_shift = 3,
-	},
+	{ .name = "x86_64_l4", .format = IOAS_FORMAT_X86_64_L4, X86(4, 47) },
+	{ .name = "x86_64_l5", .format = IOAS_FORMAT_X86_64_L5, X86(5, 56) },
+	{ .name = "vtdss_l4", .format = IOAS_FORMAT_VTDSS_L4, SECOND(4, 48) },
+	{ .name = "vtdss_l5", .format = IOAS_FORMAT_VTDSS_L5, SECOND(5, 57) },
+	{ .name = "arm64_s1_4k", .format = IOAS_FORMAT_ARM64_S1_4K, ARM(4, 12, 3) },
+	{ .name = "arm64_s1_16k", .format = IOAS_FORMAT_ARM64_S1_16K, ARM(4, 14, 2) },
+	{ .name = "arm64_s1_64k", .format = IOAS_FORMAT_ARM64_S1_64K, ARM(3, 16, 2) },
+	{ .name = "amdv1_l4", .format = IOAS_FORMAT_AMDV1_L4, AMD(4, 48) },
+	{ .name = "amdv1_l5", .format = IOAS_FORMAT_AMDV1_L5, AMD(5, 57) },
+	{ .name = "amdv1_l6", .format = IOAS_FORMAT_AMDV1_L6, AMD(6, 63) },
+	{ .name = "riscv_sv39", .format = IOAS_FORMAT_RISCV_SV39, RISCV(3, 38) },
+	{ .name = "riscv_sv48", .format = IOAS_FORMAT_RISCV_SV48, RISCV(4, 47) },
+	{ .name = "riscv_sv57", .format = IOAS_FORMAT_RISCV_SV57, RISCV(5, 56) },
 };
 
-_Static_assert(COUNT(formats) <= IOAS_FORMAT_COUNT - 1, "each format once");
+_Static_assert(COUNT(formats) == IOAS_FORMAT_COUNT - 1, "a format has no tests");
+
+/* Of the test that runs. */
+static const struct format *fmt;
 
 /* What a device may do that was given @prot. */
 static inline uint32_t rights(const struct format *f, uint32_t prot)
@@ -127,12 +160,12 @@ static inline uint32_t rights(const struct format *f, uint32_t prot)
 
 static inline uint64_t leaf_size(unsigned int level)
 {
-	return PAGE << (9 * level);
+	return BIT(fmt->page_lg2 + (fmt->page_lg2 - 3) * level);
 }
 
 static inline unsigned int index_of(uint64_t iova, unsigned int level)
 {
-	return iova >> (12 + 9 * level) & 511;
+	return iova / leaf_size(level) % ENTRIES;
 }
 
 /* First address that is none of the format. */
@@ -141,11 +174,29 @@ static inline uint64_t beyond(const struct format *f)
 	return BIT(f->address_bits);
 }
 
+/* An address at which tables at level 2 meet, or where there is one only, its entries. */
+static inline uint64_t seam(void)
+{
+	return fmt->levels > 3 ? leaf_size(3) : L2(32);
+}
+
+/* The widest leaf that fits @level: 64 GiB and 4 TiB are no leaves. */
+static inline int as_leaf(unsigned int level)
+{
+	return level < fmt->leaf_levels ? level : fmt->leaf_levels - 1;
+}
+
+/* Leaves in @n times what an entry at level 2 covers. */
+static inline uint64_t leaves_of_l2(uint64_t n)
+{
+	return fmt->leaf_levels > 2 ? n : n * ENTRIES;
+}
+
 /*
- * Table memory. The address that the walker is told is not the virtual one: bits 48 and 50 are
+ * Table memory. The address that the walker is told is not the virtual one: bits 45 and 47 are
  * flipped, so that neither can stand in for the other.
  */
-#define ADDRESS_DISGUISE (BIT(48) | BIT(50))
+#define ADDRESS_DISGUISE (BIT(45) | BIT(47))
 
 struct tables {
 	struct pt_mem mem; /* first: it is what the builder hands back */
@@ -187,6 +238,7 @@ static inline void tables_start(struct tables *t, const struct format *format)
 	memset(t, 0, sizeof(*t));
 	t->mem.alloc = tables_alloc;
 	t->mem.free = tables_free;
+	t->mem.page_lg2 = format->page_lg2 == 12 ? 0 : format->page_lg2;
 	t->format = format;
 	assert_int_equal(pt_create(format->format, &t->mem, &t->pt), 0);
 	assert_int_equal(t->live, 1);
@@ -204,6 +256,21 @@ static inline void tables_stop(struct tables *t)
 	assert_int_equal(t->live, 0);
 }
 
+static inline uint64_t address_in(const struct format *f, uint64_t entry)
+{
+	return (entry & f->address) << f->oa_shift;
+}
+
+static inline uint64_t table_entry(const struct format *f, uint64_t addr, unsigned int level)
+{
+	return f->table + f->table_level * level + (addr >> f->oa_shift);
+}
+
+static inline bool is_table(const struct format *f, uint64_t entry, unsigned int level)
+{
+	return level && (entry & f->table_mask) == (table_entry(f, 0, level) & f->table_mask);
+}
+
 /* Hardware's entry at @level on the way to @iova; NULL if hardware does not come so far. */
 static inline _Atomic uint64_t *entry_at(const struct tables *t, uint64_t iova, unsigned int level)
 {
@@ -217,9 +284,9 @@ static inline _Atomic uint64_t *entry_at(const struct tables *t, uint64_t iova, 
 
 		if (at == level)
 			return entry;
-		if (!(value & t->format->present) || (value & t->format->large))
+		if (!is_table(t->format, value, at))
 			return NULL;
-		addr = value & ENTRY_ADDRESS;
+		addr = address_in(t->format, value);
 	}
 }
 
@@ -235,8 +302,8 @@ static inline uint64_t entry_value(const struct tables *t, uint64_t iova, unsign
 static inline uint64_t leaf_entry(const struct format *f, uint64_t oa, uint32_t prot,
 				  unsigned int level)
 {
-	return oa | f->leaf | ((prot & IOAS_READ) ? f->read : 0) |
-	       ((prot & IOAS_WRITE) ? f->write : 0) | (level ? f->large : 0);
+	return oa >> f->oa_shift | f->leaf | ((prot & IOAS_READ) ? f->read : 0) |
+	       ((prot & IOAS_WRITE) ? f->write : f->no_write) | (level ? f->large : f->page);
 }
 
 static inline int map(struct tables *t, uint64_t iova, uint64_t bytes, uint64_t oa, uint32_t prot)
@@ -264,7 +331,7 @@ static inline int level_at(struct tables *t, uint64_t iova, uint64_t oa, uint32_
 	}
 	assert_int_equal(found, oa);
 	assert_int_equal(found_prot, rights(t->format, prot));
-	for (int level = 0; level < 3; level++)
+	for (unsigned int level = 0; level < fmt->leaf_levels; level++)
 		if (bytes == leaf_size(level))
 			return level;
 	fail_msg("leaf of %" PRIu64 " bytes", bytes);
@@ -307,6 +374,12 @@ static inline uint64_t roll(struct dice *dice, uint64_t sides)
 	return (dice->state * UINT64_C(0x2545f4914f6cdd1d) >> 11) % sides;
 }
 
+static inline int choose_format(void **state)
+{
+	fmt = *state;
+	return 0;
+}
+
 /* Every test over every format. */
 static inline int run_formats(const char *name, const struct CMUnitTest *tests, size_t count)
 {
@@ -323,6 +396,7 @@ static inline int run_formats(const char *name, const struct CMUnitTest *tests, 
 			all[n] = tests[i];
 			all[n].name = names[n];
 			all[n].initial_state = (void *)(uintptr_t)&formats[f];
+			all[n].setup_func = choose_format;
 		}
 	return _cmocka_run_group_tests(name, all, n, NULL, NULL);
 }

@@ -5,10 +5,10 @@
 /* One leaf of each size: mapped, found at every offset, unmapped, gone. */
 static void one_leaf_of_each_size(void **state)
 {
-	for (unsigned int level = 0; level < 3; level++)
+	for (unsigned int level = 0; level < fmt->leaf_levels; level++)
 		for (uint32_t prot = IOAS_READ; prot <= IOAS_RW; prot++) {
 			const uint64_t size = leaf_size(level);
-			const uint64_t iova = GIB(77) + size * 3, oa = GIB(9000) + size * 5;
+			const uint64_t iova = L2(37) + size * 3, oa = L2(50) + size * 5;
 			struct tables t;
 
 			tables_start(&t, *state);
@@ -38,72 +38,87 @@ static void lookup_outputs_are_optional(void **state)
 	uint64_t oa;
 
 	tables_start(&t, *state);
-	assert_int_equal(map(&t, GIB(1), PAGE, MIB(7), IOAS_RW), 0);
-	assert_int_equal(pt_lookup(t.pt, GIB(1) + 5, &oa, NULL, NULL), 0);
-	assert_int_equal(oa, MIB(7) + 5);
+	assert_int_equal(map(&t, L2(1), PAGE, L1(7), IOAS_RW), 0);
+	assert_int_equal(pt_lookup(t.pt, L2(1) + 5, &oa, NULL, NULL), 0);
+	assert_int_equal(oa, L1(7) + 5);
 	tables_stop(&t);
 }
 
 /* The largest leaf that iova, oa and what is left allow. */
 static void leaf_choice(void **state)
 {
-	static const struct {
+	const unsigned int n = ENTRIES;
+	const struct {
 		uint64_t iova, oa, bytes;
 		struct {
 			uint64_t offset;
 			int level;
 		} at[6];
-		uint64_t leaves;
+		unsigned int l2, l1, pages;
 	} cases[] = {
 		/* Aligned and long enough. */
-		{ GIB(4), GIB(8), GIB(1), { { 0, 2 }, { GIB(1) - 1, 2 } }, 1 },
-		{ GIB(4), GIB(8), MIB(2), { { 0, 1 }, { MIB(2) - 1, 1 } }, 1 },
-		{ GIB(4), GIB(8), PAGE, { { 0, 0 } }, 1 },
-		{ GIB(4), GIB(8), GIB(3), { { 0, 2 }, { GIB(1), 2 }, { GIB(3) - 1, 2 } }, 3 },
+		{ L2(4), L2(8), L2(1), { { 0, 2 }, { L2(1) - 1, 2 } }, 1, 0, 0 },
+		{ L2(4), L2(8), L1(1), { { 0, 1 }, { L1(1) - 1, 1 } }, 0, 1, 0 },
+		{ L2(4), L2(8), PAGE, { { 0, 0 } }, 0, 0, 1 },
+		{ L2(4), L2(8), L2(3), { { 0, 2 }, { L2(1), 2 }, { L2(3) - 1, 2 } }, 3, 0, 0 },
 		/* One page short, one page more. */
-		{ GIB(4), GIB(8), MIB(2) - PAGE, { { 0, 0 }, { MIB(2) - PAGE - 1, 0 } }, 511 },
-		{ GIB(4), GIB(8), MIB(2) + PAGE, { { 0, 1 }, { MIB(2), 0 } }, 2 },
-		{ GIB(4),
-		  GIB(8),
-		  GIB(1) - PAGE,
-		  { { 0, 1 }, { GIB(1) - MIB(2) - 1, 1 }, { GIB(1) - MIB(2), 0 } },
-		  511 + 511 },
-		{ GIB(4),
-		  GIB(8),
-		  GIB(1) + MIB(2) + PAGE,
-		  { { GIB(1) - 1, 2 }, { GIB(1), 1 }, { GIB(1) + MIB(2), 0 } },
-		  3 },
+		{ L2(4), L2(8), L1(1) - PAGE, { { 0, 0 }, { L1(1) - PAGE - 1, 0 } }, 0, 0, n - 1 },
+		{ L2(4), L2(8), L1(1) + PAGE, { { 0, 1 }, { L1(1), 0 } }, 0, 1, 1 },
+		{ L2(4),
+		  L2(8),
+		  L2(1) - PAGE,
+		  { { 0, 1 }, { L2(1) - L1(1) - 1, 1 }, { L2(1) - L1(1), 0 } },
+		  0,
+		  n - 1,
+		  n - 1 },
+		{ L2(4),
+		  L2(8),
+		  L2(1) + L1(1) + PAGE,
+		  { { L2(1) - 1, 2 }, { L2(1), 1 }, { L2(1) + L1(1), 0 } },
+		  1,
+		  1,
+		  1 },
 		/* iova not aligned, oa congruent. */
-		{ GIB(4) - PAGE, GIB(8) - PAGE, MIB(2) + PAGE, { { 0, 0 }, { PAGE, 1 } }, 2 },
-		{ GIB(4) - MIB(2) - PAGE,
-		  GIB(8) - MIB(2) - PAGE,
-		  GIB(1) + MIB(4) + PAGE * 2,
+		{ L2(4) - PAGE, L2(8) - PAGE, L1(1) + PAGE, { { 0, 0 }, { PAGE, 1 } }, 0, 1, 1 },
+		{ L2(4) - L1(1) - PAGE,
+		  L2(8) - L1(1) - PAGE,
+		  L2(1) + L1(2) + PAGE * 2,
 		  { { 0, 0 },
 		    { PAGE, 1 },
-		    { MIB(2) + PAGE, 2 },
-		    { GIB(1) + MIB(2) + PAGE, 1 },
-		    { GIB(1) + MIB(4) + PAGE, 0 } },
-		  5 },
-		/* oa not congruent modulo 2 MiB, modulo 1 GiB. */
-		{ GIB(4), GIB(8) + PAGE, MIB(2), { { 0, 0 }, { MIB(2) - 1, 0 } }, 512 },
-		{ GIB(4), GIB(8) + MIB(1), MIB(4), { { 0, 0 }, { MIB(3), 0 } }, 1024 },
-		{ GIB(4), GIB(8) + MIB(2), GIB(1), { { 0, 1 }, { GIB(1) - 1, 1 } }, 512 },
-		{ GIB(4) + MIB(2), GIB(8), GIB(1), { { 0, 1 }, { GIB(1) - 1, 1 } }, 512 },
-		{ GIB(4) + PAGE, GIB(8), MIB(4), { { 0, 0 }, { MIB(2), 0 } }, 1024 },
-		/* Aligned for 2 MiB, half of them. */
-		{ GIB(4) + MIB(1), GIB(8) + MIB(1), MIB(2), { { 0, 0 }, { MIB(1), 0 } }, 512 },
-		{ GIB(4) + MIB(1),
-		  GIB(8) + MIB(1),
-		  MIB(4),
-		  { { 0, 0 }, { MIB(1), 1 }, { MIB(3), 0 } },
-		  256 + 1 + 256 },
+		    { L1(1) + PAGE, 2 },
+		    { L2(1) + L1(1) + PAGE, 1 },
+		    { L2(1) + L1(2) + PAGE, 0 } },
+		  1,
+		  2,
+		  2 },
+		/* oa not congruent modulo the next size, the one after. */
+		{ L2(4), L2(8) + PAGE, L1(1), { { 0, 0 }, { L1(1) - 1, 0 } }, 0, 0, n },
+		{ L2(4), L2(8) + L1(1) / 2, L1(2), { { 0, 0 }, { L1(3) / 2, 0 } }, 0, 0, n * 2 },
+		{ L2(4), L2(8) + L1(1), L2(1), { { 0, 1 }, { L2(1) - 1, 1 } }, 0, n, 0 },
+		{ L2(4) + L1(1), L2(8), L2(1), { { 0, 1 }, { L2(1) - 1, 1 } }, 0, n, 0 },
+		{ L2(4) + PAGE, L2(8), L1(2), { { 0, 0 }, { L1(1), 0 } }, 0, 0, n * 2 },
+		/* Aligned for half a large leaf. */
+		{ L2(4) + L1(1) / 2,
+		  L2(8) + L1(1) / 2,
+		  L1(1),
+		  { { 0, 0 }, { L1(1) / 2, 0 } },
+		  0,
+		  0,
+		  n },
+		{ L2(4) + L1(1) / 2,
+		  L2(8) + L1(1) / 2,
+		  L1(2),
+		  { { 0, 0 }, { L1(1) / 2, 1 }, { L1(3) / 2, 0 } },
+		  0,
+		  1,
+		  n },
 		/* Across the end of an upper table. */
-		{ GIB(512) - GIB(1), GIB(512) - GIB(1), GIB(2), { { 0, 2 }, { GIB(1), 2 } }, 2 },
-		{ GIB(512) - MIB(2), 0, MIB(4), { { 0, 1 }, { MIB(2), 1 } }, 2 },
-		{ GIB(512) - PAGE, PAGE, PAGE * 2, { { 0, 0 }, { PAGE, 0 } }, 2 },
+		{ seam() - L2(1), L2(31), L2(2), { { 0, 2 }, { L2(1), 2 } }, 2, 0, 0 },
+		{ seam() - L1(1), 0, L1(2), { { 0, 1 }, { L1(1), 1 } }, 0, 2, 0 },
+		{ seam() - PAGE, PAGE, PAGE * 2, { { 0, 0 }, { PAGE, 0 } }, 0, 0, 2 },
 		/* iova and oa 0. */
-		{ 0, 0, GIB(1), { { 0, 2 } }, 1 },
-		{ 0, GIB(8), MIB(2), { { 0, 1 } }, 1 },
+		{ 0, 0, L2(1), { { 0, 2 } }, 1, 0, 0 },
+		{ 0, L2(8), L1(1), { { 0, 1 } }, 0, 1, 0 },
 	};
 
 	for (unsigned int i = 0; i < COUNT(cases); i++) {
@@ -114,8 +129,9 @@ static void leaf_choice(void **state)
 		for (unsigned int j = 0; j < 6 && (!j || cases[i].at[j].offset); j++)
 			assert_int_equal(level_at(&t, cases[i].iova + cases[i].at[j].offset,
 						  cases[i].oa + cases[i].at[j].offset, IOAS_RW),
-					 cases[i].at[j].level);
-		assert_int_equal(leaves(&t), cases[i].leaves);
+					 as_leaf(cases[i].at[j].level));
+		assert_int_equal(leaves(&t),
+				 leaves_of_l2(cases[i].l2) + cases[i].l1 + cases[i].pages);
 		assert_true(absent(&t, cases[i].iova - 1));
 		assert_true(absent(&t, cases[i].iova + cases[i].bytes));
 		assert_int_equal(unmap(&t, cases[i].iova, cases[i].bytes), 0);
@@ -131,20 +147,21 @@ static void table_in_the_way(void **state)
 	int64_t live;
 
 	tables_start(&t, *state);
-	assert_int_equal(map(&t, GIB(4) + MIB(2), PAGE, 0, IOAS_RW), 0);
-	assert_int_equal(unmap(&t, GIB(4) + MIB(2), PAGE), 0);
+	assert_int_equal(map(&t, L2(4) + L1(1), PAGE, 0, IOAS_RW), 0);
+	assert_int_equal(unmap(&t, L2(4) + L1(1), PAGE), 0);
 	live = t.live;
-	assert_int_equal(map(&t, GIB(3), GIB(3), GIB(8), IOAS_READ), 0);
-	assert_int_equal(t.live, live);
-	assert_int_equal(level_at(&t, GIB(3), GIB(8), IOAS_READ), 2);
-	assert_int_equal(level_at(&t, GIB(4), GIB(9), IOAS_READ), 1);
-	assert_int_equal(level_at(&t, GIB(4) + MIB(2) - 1, GIB(9) + MIB(2) - 1, IOAS_READ), 1);
-	assert_int_equal(level_at(&t, GIB(4) + MIB(2), GIB(9) + MIB(2), IOAS_READ), 0);
-	assert_int_equal(level_at(&t, GIB(4) + MIB(4) - 1, GIB(9) + MIB(4) - 1, IOAS_READ), 0);
-	assert_int_equal(level_at(&t, GIB(4) + MIB(4), GIB(9) + MIB(4), IOAS_READ), 1);
-	assert_int_equal(level_at(&t, GIB(5), GIB(10), IOAS_READ), 2);
-	assert_int_equal(leaves(&t), 1 + 511 + 512 + 1);
-	assert_int_equal(unmap(&t, GIB(3), GIB(3)), 0);
+	assert_int_equal(map(&t, L2(3), L2(3), L2(8), IOAS_READ), 0);
+	/* Where leaves end at level 1, the places beside it need tables for them. */
+	assert_int_equal(t.live, live + (fmt->leaf_levels > 2 ? 0 : 2));
+	assert_int_equal(level_at(&t, L2(3), L2(8), IOAS_READ), as_leaf(2));
+	assert_int_equal(level_at(&t, L2(4), L2(9), IOAS_READ), 1);
+	assert_int_equal(level_at(&t, L2(4) + L1(1) - 1, L2(9) + L1(1) - 1, IOAS_READ), 1);
+	assert_int_equal(level_at(&t, L2(4) + L1(1), L2(9) + L1(1), IOAS_READ), 0);
+	assert_int_equal(level_at(&t, L2(4) + L1(2) - 1, L2(9) + L1(2) - 1, IOAS_READ), 0);
+	assert_int_equal(level_at(&t, L2(4) + L1(2), L2(9) + L1(2), IOAS_READ), 1);
+	assert_int_equal(level_at(&t, L2(5), L2(10), IOAS_READ), as_leaf(2));
+	assert_int_equal(leaves(&t), leaves_of_l2(2) + (ENTRIES - 1) + ENTRIES);
+	assert_int_equal(unmap(&t, L2(3), L2(3)), 0);
 	assert_int_equal(leaves(&t), 0);
 	tables_stop(&t);
 }
@@ -155,16 +172,16 @@ static void table_after_a_run(void **state)
 	struct tables t;
 
 	tables_start(&t, *state);
-	assert_int_equal(map(&t, GIB(4) + MIB(6), PAGE, MIB(50), IOAS_RW), 0);
-	assert_int_equal(map(&t, GIB(4), MIB(6), GIB(8), IOAS_RW), 0);
+	assert_int_equal(map(&t, L2(4) + L1(3), PAGE, L1(25), IOAS_RW), 0);
+	assert_int_equal(map(&t, L2(4), L1(3), L2(8), IOAS_RW), 0);
 	assert_int_equal(leaves(&t), 4);
-	assert_int_equal(map(&t, GIB(4) + MIB(8), MIB(4), GIB(8), IOAS_RW), 0);
-	assert_int_equal(unmap(&t, GIB(4), MIB(6)), 0);
-	assert_int_equal(level_at(&t, GIB(4) + MIB(6), MIB(50), IOAS_RW), 0);
-	assert_int_equal(level_at(&t, GIB(4) + MIB(8), GIB(8), IOAS_RW), 1);
+	assert_int_equal(map(&t, L2(4) + L1(4), L1(2), L2(8), IOAS_RW), 0);
+	assert_int_equal(unmap(&t, L2(4), L1(3)), 0);
+	assert_int_equal(level_at(&t, L2(4) + L1(3), L1(25), IOAS_RW), 0);
+	assert_int_equal(level_at(&t, L2(4) + L1(4), L2(8), IOAS_RW), 1);
 	assert_int_equal(leaves(&t), 3);
 	/* Over the table and past it; the page in the table is in the way, the rest goes back. */
-	assert_int_equal(map(&t, GIB(4) + MIB(2), MIB(6), GIB(20), IOAS_RW), -EEXIST);
+	assert_int_equal(map(&t, L2(4) + L1(1), L1(3), L2(20), IOAS_RW), -EEXIST);
 	assert_int_equal(leaves(&t), 3);
 	tables_stop(&t);
 }
@@ -174,18 +191,18 @@ static void edges_of_the_address_width(void **state)
 {
 	const struct format *f = *state;
 
-	for (unsigned int level = 0; level < 3; level++) {
+	for (unsigned int level = 0; level < fmt->leaf_levels; level++) {
 		const uint64_t size = leaf_size(level), last = beyond(f) - size;
 		struct tables t;
 		uint64_t oa;
 
 		tables_start(&t, f);
 		assert_int_equal(pt_address_bits(t.pt), f->address_bits);
-		assert_int_equal(map(&t, 0, size, GIB(3), IOAS_RW), 0);
-		assert_int_equal(map(&t, last, size, GIB(5), IOAS_READ), 0);
-		assert_int_equal(level_at(&t, 0, GIB(3), IOAS_RW), level);
-		assert_int_equal(level_at(&t, last, GIB(5), IOAS_READ), level);
-		assert_int_equal(level_at(&t, beyond(f) - 1, GIB(5) + size - 1, IOAS_READ), level);
+		assert_int_equal(map(&t, 0, size, L2(3), IOAS_RW), 0);
+		assert_int_equal(map(&t, last, size, L2(5), IOAS_READ), 0);
+		assert_int_equal(level_at(&t, 0, L2(3), IOAS_RW), level);
+		assert_int_equal(level_at(&t, last, L2(5), IOAS_READ), level);
+		assert_int_equal(level_at(&t, beyond(f) - 1, L2(5) + size - 1, IOAS_READ), level);
 		/* No alias of the first page, whichever upper bit is set. */
 		for (unsigned int bit = f->address_bits; bit < 64; bit++) {
 			assert_int_equal(pt_lookup(t.pt, BIT(bit), &oa, NULL, NULL), -ENOENT);
@@ -205,13 +222,13 @@ static void edges_of_the_address_width(void **state)
 static void nothing_follows_the_last_page(void **state)
 {
 	const struct format *f = *state;
-	struct pt_map_args args = { .oa = GIB(5), .prot = IOAS_RW, .cont = true };
+	struct pt_map_args args = { .oa = L2(5), .prot = IOAS_RW, .cont = true };
 	struct tables t;
 
 	tables_start(&t, f);
 	/* Without START: would look like the rest of a mapping that ends before it. */
 	assert_int_equal(pt_map(t.pt, NULL, 0, PAGE, &args, 0), 0);
-	assert_int_equal(map(&t, beyond(f) - PAGE, PAGE, GIB(3), IOAS_RW), 0);
+	assert_int_equal(map(&t, beyond(f) - PAGE, PAGE, L2(3), IOAS_RW), 0);
 	assert_int_equal(unmap(&t, beyond(f) - PAGE, PAGE), 0);
 	assert_int_equal(leaves(&t), 1);
 	tables_stop(&t);
@@ -221,17 +238,17 @@ static void nothing_follows_the_last_page(void **state)
 static void large_mapping(void **state)
 {
 	const struct format *f = *state;
-	const uint64_t bytes = GIB(1030);
+	const uint64_t bytes = L2(37);
 	const uint64_t iova = beyond(f) - bytes;
 	struct tables t;
 
 	tables_start(&t, f);
 	assert_int_equal(map(&t, iova, bytes, 0, IOAS_RW), 0);
-	assert_int_equal(leaves(&t), 1030);
-	assert_int_equal(level_at(&t, beyond(f) - 1, bytes - 1, IOAS_RW), 2);
-	assert_int_equal(unmap(&t, iova, bytes - GIB(1)), -EINVAL);
-	assert_int_equal(unmap(&t, iova + GIB(1), bytes - GIB(1)), -EINVAL);
-	assert_int_equal(leaves(&t), 1030);
+	assert_int_equal(leaves(&t), leaves_of_l2(37));
+	assert_int_equal(level_at(&t, beyond(f) - 1, bytes - 1, IOAS_RW), as_leaf(2));
+	assert_int_equal(unmap(&t, iova, bytes - L2(1)), -EINVAL);
+	assert_int_equal(unmap(&t, iova + L2(1), bytes - L2(1)), -EINVAL);
+	assert_int_equal(leaves(&t), leaves_of_l2(37));
 	assert_int_equal(unmap(&t, iova, bytes), 0);
 	assert_int_equal(leaves(&t), 0);
 	tables_stop(&t);
@@ -240,20 +257,21 @@ static void large_mapping(void **state)
 /* A mapping goes whole, and only a whole mapping goes. */
 static void exact_ranges_only(void **state)
 {
-	static const uint64_t sizes[] = { PAGE,	  PAGE * 3, PAGE * 700,	     MIB(2), MIB(2) + PAGE,
-					  MIB(6), GIB(1),   GIB(1) + MIB(2), GIB(2) };
+	const uint64_t sizes[] = { PAGE,  PAGE * 3, L1(1) + PAGE * 188, L1(1), L1(1) + PAGE,
+				   L1(3), L2(1),    L2(1) + L1(1),	L2(2) };
 
 	for (unsigned int i = 0; i < COUNT(sizes); i++) {
-		const uint64_t bytes = sizes[i], iova = GIB(40), end = iova + bytes;
+		const uint64_t bytes = sizes[i], iova = L2(40), end = iova + bytes;
 		/* A neighbour of the same kind on either side. */
-		const uint64_t side = bytes % MIB(2) ? PAGE : bytes % GIB(1) ? MIB(2) : GIB(1);
+		const uint64_t side =
+			bytes % L1(1) ? PAGE : leaf_size(as_leaf(1 + !(bytes % L2(1))));
 		uint64_t count;
 		struct tables t;
 
 		tables_start(&t, *state);
-		assert_int_equal(map(&t, iova - side, side, GIB(1), IOAS_RW), 0);
-		assert_int_equal(map(&t, iova, bytes, GIB(100), IOAS_RW), 0);
-		assert_int_equal(map(&t, end, side, GIB(2), IOAS_RW), 0);
+		assert_int_equal(map(&t, iova - side, side, L2(1), IOAS_RW), 0);
+		assert_int_equal(map(&t, iova, bytes, L2(50), IOAS_RW), 0);
+		assert_int_equal(map(&t, end, side, L2(2), IOAS_RW), 0);
 		count = leaves(&t);
 
 		assert_int_equal(unmap(&t, iova, bytes + side), -EINVAL);
@@ -283,7 +301,7 @@ static void exact_ranges_only(void **state)
 		/* What is absent: the head, or the rest. */
 		assert_int_equal(unmap(&t, iova, bytes), -ENOENT);
 		assert_int_equal(unmap(&t, iova - side, side + bytes), -ENOENT);
-		assert_int_equal(unmap(&t, iova + GIB(600), PAGE), -ENOENT);
+		assert_int_equal(unmap(&t, iova + L2(15), PAGE), -ENOENT);
 		assert_int_equal(leaves(&t), 2);
 		assert_int_equal(unmap(&t, end, side), 0);
 		assert_int_equal(unmap(&t, iova - side, side), 0);
@@ -295,21 +313,20 @@ static void exact_ranges_only(void **state)
 /* Neighbours whose leaves differ in size. */
 static void neighbours_of_other_sizes(void **state)
 {
-	static const uint64_t sizes[] = { PAGE, MIB(2), GIB(1) };
+	const uint64_t sizes[] = { PAGE, L1(1), L2(1) };
 
-	for (unsigned int left = 0; left < 3; left++)
-		for (unsigned int right = 0; right < 3; right++) {
-			const uint64_t at = GIB(40);
+	for (unsigned int left = 0; left < fmt->leaf_levels; left++)
+		for (unsigned int right = 0; right < fmt->leaf_levels; right++) {
+			const uint64_t at = L2(40);
 			struct tables t;
 
 			tables_start(&t, *state);
-			assert_int_equal(map(&t, at - sizes[left], sizes[left], GIB(5), IOAS_RW),
-					 0);
-			assert_int_equal(map(&t, at, sizes[right], GIB(9), IOAS_RW), 0);
+			assert_int_equal(map(&t, at - sizes[left], sizes[left], L2(5), IOAS_RW), 0);
+			assert_int_equal(map(&t, at, sizes[right], L2(9), IOAS_RW), 0);
 			assert_int_equal(unmap(&t, at - sizes[left], sizes[left] + sizes[right]),
 					 -EINVAL);
 			assert_int_equal(unmap(&t, at - sizes[left], sizes[left]), 0);
-			assert_int_equal(level_at(&t, at, GIB(9), IOAS_RW), right);
+			assert_int_equal(level_at(&t, at, L2(9), IOAS_RW), right);
 			assert_int_equal(unmap(&t, at, sizes[right]), 0);
 			tables_stop(&t);
 		}
@@ -318,24 +335,24 @@ static void neighbours_of_other_sizes(void **state)
 /* A claim: one only, the mapping still translates, unclaim takes it back. */
 static void claims(void **state)
 {
-	for (unsigned int level = 0; level < 3; level++) {
-		const uint64_t iova = GIB(3), bytes = leaf_size(level) * 2;
+	for (unsigned int level = 0; level < fmt->leaf_levels; level++) {
+		const uint64_t iova = L2(3), bytes = leaf_size(level) * 2;
 		struct tables t;
 
 		tables_start(&t, *state);
 		assert_int_equal(pt_claim(t.pt, NULL, iova, bytes), -ENOENT);
-		assert_int_equal(map(&t, iova, bytes, GIB(7), IOAS_READ), 0);
+		assert_int_equal(map(&t, iova, bytes, L2(7), IOAS_READ), 0);
 		assert_int_equal(pt_claim(t.pt, NULL, iova, bytes / 2), -EINVAL);
 		assert_int_equal(pt_claim(t.pt, NULL, iova, bytes), 0);
-		assert_int_equal(level_at(&t, iova, GIB(7), IOAS_READ), level);
+		assert_int_equal(level_at(&t, iova, L2(7), IOAS_READ), level);
 		assert_int_equal(pt_claim(t.pt, NULL, iova, bytes), -ENOENT);
 		assert_int_equal(unmap(&t, iova, bytes), -ENOENT);
 		/* It is still there for those who map. */
 		assert_int_equal(map(&t, iova, PAGE, 0, IOAS_RW), -EEXIST);
-		assert_int_equal(level_at(&t, iova, GIB(7), IOAS_READ), level);
+		assert_int_equal(level_at(&t, iova, L2(7), IOAS_READ), level);
 
 		pt_unclaim(t.pt, NULL, iova);
-		assert_int_equal(level_at(&t, iova, GIB(7), IOAS_READ), level);
+		assert_int_equal(level_at(&t, iova, L2(7), IOAS_READ), level);
 		assert_int_equal(leaves(&t), 2);
 		assert_int_equal(pt_claim(t.pt, NULL, iova, bytes / 2), -EINVAL);
 		assert_int_equal(pt_claim(t.pt, NULL, iova, bytes), 0);
@@ -349,15 +366,15 @@ static void claims(void **state)
 /* Scatter-gather: parts with their own addresses and rights make one mapping. */
 static void parts_of_one_mapping(void **state)
 {
-	static const struct {
+	const struct {
 		uint64_t bytes, oa;
 		uint32_t prot;
 	} parts[] = {
-		{ PAGE * 2, MIB(33), IOAS_RW },		{ PAGE, MIB(77), IOAS_READ },
-		{ MIB(2) - PAGE * 3, GIB(5), IOAS_RW }, { MIB(2), GIB(6), IOAS_RW },
-		{ MIB(4), GIB(7) + PAGE, IOAS_WRITE },	{ PAGE, 0, IOAS_RW },
+		{ PAGE * 2, L1(33), IOAS_RW },	      { PAGE, L1(77), IOAS_READ },
+		{ L1(1) - PAGE * 3, L2(5), IOAS_RW }, { L1(1), L2(6), IOAS_RW },
+		{ L1(2), L2(7) + PAGE, IOAS_WRITE },  { PAGE, 0, IOAS_RW },
 	};
-	const uint64_t iova = GIB(12);
+	const uint64_t iova = L2(12);
 	uint64_t at = iova, total;
 	struct tables t;
 
@@ -391,14 +408,14 @@ static void parts_of_one_mapping(void **state)
 /* A present leaf, smaller or larger, anywhere in the range: nothing of the new mapping stays. */
 static void occupied(void **state)
 {
-	static const uint64_t sizes[] = { PAGE, MIB(2), GIB(1) };
+	const uint64_t sizes[] = { PAGE, L1(1), L2(1) };
 
-	for (unsigned int old = 0; old < 3; old++)
-		for (unsigned int new = 0; new < 3; new ++)
+	for (unsigned int old = 0; old < fmt->leaf_levels; old++)
+		for (unsigned int new = 0; new < fmt->leaf_levels; new ++)
 			for (unsigned int place = 0; place < 3; place++)
 				for (unsigned int claim = 0; claim < 2; claim++) {
-					uint64_t at = GIB(40), iova, bytes = sizes[new] * 3;
-					struct pt_map_args args = { .oa = GIB(100),
+					uint64_t at = L2(40), iova, bytes = sizes[new] * 3;
+					struct pt_map_args args = { .oa = L2(50),
 								    .prot = IOAS_RW,
 								    .claim = claim,
 								    .undone_bytes = 1234 };
@@ -407,15 +424,15 @@ static void occupied(void **state)
 					/* The old one in the first, second or last third. */
 					iova = (at & ~(sizes[new] - 1)) - place * sizes[new];
 					tables_start(&t, *state);
-					assert_int_equal(map(&t, at, sizes[old], GIB(7), IOAS_READ),
+					assert_int_equal(map(&t, at, sizes[old], L2(7), IOAS_READ),
 							 0);
 					assert_int_equal(pt_map(t.pt, NULL, iova, bytes, &args, 0),
 							 -EEXIST);
 					assert_int_equal(args.undone_bytes, at - iova);
 					assert_int_equal(leaves(&t), 1);
-					assert_int_equal(level_at(&t, at, GIB(7), IOAS_READ), old);
+					assert_int_equal(level_at(&t, at, L2(7), IOAS_READ), old);
 					assert_int_equal(unmap(&t, at, sizes[old]), 0);
-					args.oa = GIB(100);
+					args.oa = L2(50);
 					assert_int_equal(pt_map(t.pt, NULL, iova, bytes, &args, 0),
 							 0);
 					assert_int_equal(unmap(&t, iova, bytes), 0);
@@ -434,11 +451,11 @@ static void cursors(void **state)
 	tables_start(&t, *state);
 	for (unsigned int round = 0; round < 3; round++)
 		for (uint64_t i = 0; i < 40; i++) {
-			uint64_t iova = GIB(2) + i % 8 * MIB(2) + i * PAGE;
+			uint64_t iova = L2(2) + i % 8 * L1(1) + i * PAGE;
 
-			args.oa = GIB(1) + i * PAGE;
+			args.oa = L2(1) + i * PAGE;
 			assert_int_equal(pt_map(t.pt, &cursor, iova, PAGE, &args, 0), 0);
-			assert_int_equal(level_at(&t, iova, GIB(1) + i * PAGE, IOAS_RW), 0);
+			assert_int_equal(level_at(&t, iova, L2(1) + i * PAGE, IOAS_RW), 0);
 			assert_int_equal(pt_map(t.pt, &other, iova, PAGE, &args, 0), -EEXIST);
 			assert_int_equal(pt_unmap(t.pt, i & 1 ? &cursor : &other, iova, PAGE, 0),
 					 0);
@@ -446,9 +463,9 @@ static void cursors(void **state)
 		}
 	/* A run from block to block: the cursor is at neither end of it. */
 	args.oa = PAGE;
-	assert_int_equal(pt_map(t.pt, &cursor, GIB(2), MIB(8), &args, 0), 0);
-	assert_int_equal(leaves(&t), 2048);
-	assert_int_equal(pt_unmap(t.pt, &other, GIB(2), MIB(8), 0), 0);
+	assert_int_equal(pt_map(t.pt, &cursor, L2(2), L1(4), &args, 0), 0);
+	assert_int_equal(leaves(&t), ENTRIES * 4);
+	assert_int_equal(pt_unmap(t.pt, &other, L2(2), L1(4), 0), 0);
 	assert_int_equal(leaves(&t), 0);
 	tables_stop(&t);
 }

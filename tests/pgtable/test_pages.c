@@ -11,7 +11,7 @@
 /* Output addresses in no order, no two of them neighbours. */
 static uint64_t scattered(unsigned int i)
 {
-	return GIB(9) + (i * 7919 % 8192) * PAGE * 2;
+	return L2(9) + (i * 7919 % 8192) * PAGE * 2;
 }
 
 static void scatter(uint64_t *oa, unsigned int count)
@@ -22,7 +22,7 @@ static void scatter(uint64_t *oa, unsigned int count)
 
 static int map_pages(struct tables *t, uint64_t iova, unsigned int count, uint32_t prot)
 {
-	uint64_t oa[512];
+	uint64_t oa[8192];
 
 	scatter(oa, count);
 	return pt_map_pages(t->pt, NULL, iova, oa, count, prot, 0);
@@ -31,16 +31,17 @@ static int map_pages(struct tables *t, uint64_t iova, unsigned int count, uint32
 /* Each page is a mapping of its own, with its own address and exactly the entry of pt_map(). */
 static void each_page_is_a_mapping(void **state)
 {
-	static const struct {
-		unsigned int first, count;
-	} runs[] = { { 0, 1 },	 { 511, 1 },  { 0, 512 }, { 1, 511 },
-		     { 0, 511 }, { 100, 32 }, { 504, 8 }, { 7, 2 } };
 	const struct format *f = *state;
+	const unsigned int last = ENTRIES - 1;
+	const struct {
+		unsigned int first, count;
+	} runs[] = { { 0, 1 },	  { last, 1 }, { 0, last + 1 }, { 1, last },
+		     { 0, last }, { 100, 32 }, { last - 7, 8 }, { 7, 2 } };
 
 	for (unsigned int r = 0; r < COUNT(runs); r++)
 		for (uint32_t prot = IOAS_READ; prot <= IOAS_RW; prot++) {
 			/* In the last block of the address space, too. */
-			const uint64_t block = r & 1 ? GIB(3) + MIB(6) : beyond(f) - MIB(2);
+			const uint64_t block = r & 1 ? L2(3) + L1(3) : beyond(f) - L1(1);
 			const uint64_t iova = block + runs[r].first * PAGE;
 			struct tables t;
 
@@ -80,29 +81,29 @@ static void tables_and_neighbours(void **state)
 
 	scatter(oa, 16);
 	tables_start(&t, *state);
-	assert_int_equal(map(&t, GIB(3) + PAGE * 9, PAGE, GIB(1), IOAS_READ), 0);
-	assert_int_equal(map(&t, GIB(3) + PAGE * 26, PAGE * 3, GIB(2), IOAS_READ), 0);
-	assert_int_equal(pt_map_pages(t.pt, &cursor, GIB(3) + PAGE * 10, oa, 16, IOAS_RW, 5), 0);
+	assert_int_equal(map(&t, L2(3) + PAGE * 9, PAGE, L2(1), IOAS_READ), 0);
+	assert_int_equal(map(&t, L2(3) + PAGE * 26, PAGE * 3, L2(2), IOAS_READ), 0);
+	assert_int_equal(pt_map_pages(t.pt, &cursor, L2(3) + PAGE * 10, oa, 16, IOAS_RW, 5), 0);
 	assert_int_equal(leaves(&t), 20);
-	assert_int_equal(level_at(&t, GIB(3) + PAGE * 9, GIB(1), IOAS_READ), 0);
-	assert_int_equal(level_at(&t, GIB(3) + PAGE * 26, GIB(2), IOAS_READ), 0);
-	assert_int_equal(atomic_load(&pt_find(t.pt, GIB(3))->tag), 0);
+	assert_int_equal(level_at(&t, L2(3) + PAGE * 9, L2(1), IOAS_READ), 0);
+	assert_int_equal(level_at(&t, L2(3) + PAGE * 26, L2(2), IOAS_READ), 0);
+	assert_int_equal(atomic_load(&pt_find(t.pt, L2(3))->tag), 0);
 	for (unsigned int i = 0; i < 16; i++)
-		assert_int_equal(pt_unmap(t.pt, &cursor, GIB(3) + PAGE * (10 + i), PAGE, 0), 0);
-	assert_int_equal(unmap(&t, GIB(3) + PAGE * 26, PAGE * 3), 0);
+		assert_int_equal(pt_unmap(t.pt, &cursor, L2(3) + PAGE * (10 + i), PAGE, 0), 0);
+	assert_int_equal(unmap(&t, L2(3) + PAGE * 26, PAGE * 3), 0);
 
 	/* Another block, with the same cursor; and back. */
-	assert_int_equal(pt_map_pages(t.pt, &cursor, GIB(3) + MIB(2), oa, 2, IOAS_RW, 6), 0);
-	assert_int_equal(atomic_load(&pt_find(t.pt, GIB(3) + MIB(2))->tag), 6);
-	assert_int_equal(pt_map_pages(t.pt, &cursor, GIB(3), oa, 2, IOAS_RW, 7), 0);
-	assert_int_equal(pt_claim_pages(t.pt, &cursor, GIB(3), 2), 2);
-	pt_clear(t.pt, &cursor, GIB(3), PAGE * 2, 0);
-	assert_int_equal(unmap(&t, GIB(3) + PAGE * 9, PAGE), 0);
-	assert_int_equal(pt_claim_pages(t.pt, &cursor, GIB(3), 2), 0);
-	assert_int_equal(pt_map_pages(t.pt, &cursor, GIB(3), oa, 2, IOAS_RW, 8), 0);
+	assert_int_equal(pt_map_pages(t.pt, &cursor, L2(3) + L1(1), oa, 2, IOAS_RW, 6), 0);
+	assert_int_equal(atomic_load(&pt_find(t.pt, L2(3) + L1(1))->tag), 6);
+	assert_int_equal(pt_map_pages(t.pt, &cursor, L2(3), oa, 2, IOAS_RW, 7), 0);
+	assert_int_equal(pt_claim_pages(t.pt, &cursor, L2(3), 2), 2);
+	pt_clear(t.pt, &cursor, L2(3), PAGE * 2, 0);
+	assert_int_equal(unmap(&t, L2(3) + PAGE * 9, PAGE), 0);
+	assert_int_equal(pt_claim_pages(t.pt, &cursor, L2(3), 2), 0);
+	assert_int_equal(pt_map_pages(t.pt, &cursor, L2(3), oa, 2, IOAS_RW, 8), 0);
 	/* The table stays, and so does its tag. */
-	assert_int_equal(atomic_load(&pt_find(t.pt, GIB(3))->tag), 0);
-	assert_int_equal(level_at(&t, GIB(3) + PAGE, oa[1], IOAS_RW), 0);
+	assert_int_equal(atomic_load(&pt_find(t.pt, L2(3))->tag), 0);
+	assert_int_equal(level_at(&t, L2(3) + PAGE, oa[1], IOAS_RW), 0);
 	assert_int_equal(leaves(&t), 4);
 	tables_stop(&t);
 }
@@ -112,17 +113,18 @@ static void failures(void **state)
 {
 	const struct format *f = *state;
 
-	for (unsigned int level = 1; level < 3; level++) {
+	for (unsigned int level = 1; level < fmt->leaf_levels; level++) {
 		struct tables t;
 
 		tables_start(&t, f);
-		assert_int_equal(map(&t, GIB(3), leaf_size(level), GIB(1), IOAS_READ), 0);
-		assert_int_equal(map_pages(&t, GIB(3) + MIB(1), 4, IOAS_RW), -EEXIST);
-		assert_int_equal(pt_claim_pages(t.pt, NULL, GIB(3), 1), 0);
+		assert_int_equal(map(&t, L2(3), leaf_size(level), L2(1), IOAS_READ), 0);
+		assert_int_equal(map_pages(&t, L2(3) + L1(1) / 2, 4, IOAS_RW), -EEXIST);
+		assert_int_equal(pt_claim_pages(t.pt, NULL, L2(3), 1), 0);
 		assert_int_equal(leaves(&t), 1);
-		assert_int_equal(level_at(&t, GIB(3) + MIB(1), GIB(1) + MIB(1), IOAS_READ), level);
-		assert_int_equal(unmap(&t, GIB(3), leaf_size(level)), 0);
-		assert_int_equal(map_pages(&t, GIB(3) + MIB(1), 4, IOAS_RW), 0);
+		assert_int_equal(level_at(&t, L2(3) + L1(1) / 2, L2(1) + L1(1) / 2, IOAS_READ),
+				 level);
+		assert_int_equal(unmap(&t, L2(3), leaf_size(level)), 0);
+		assert_int_equal(map_pages(&t, L2(3) + L1(1) / 2, 4, IOAS_RW), 0);
 		tables_stop(&t);
 	}
 	for (int64_t n = 2; n <= f->levels; n++) {
@@ -130,10 +132,10 @@ static void failures(void **state)
 
 		tables_start(&t, f);
 		t.fail_at = n;
-		assert_int_equal(map_pages(&t, GIB(3), 4, IOAS_RW), -ENOMEM);
+		assert_int_equal(map_pages(&t, L2(3), 4, IOAS_RW), -ENOMEM);
 		assert_int_equal(leaves(&t), 0);
 		tables_check(&t);
-		assert_int_equal(map_pages(&t, GIB(3), 4, IOAS_RW), 0);
+		assert_int_equal(map_pages(&t, L2(3), 4, IOAS_RW), 0);
 		assert_int_equal(t.live, f->levels);
 		tables_stop(&t);
 	}
@@ -143,7 +145,7 @@ static void failures(void **state)
 static void claims_of_a_run(void **state)
 {
 	const struct format *f = *state;
-	const uint64_t iova = GIB(3) + MIB(2) - PAGE * 40;
+	const uint64_t iova = L2(3) + L1(1) - PAGE * 40;
 	struct tables t;
 
 	tables_start(&t, f);
@@ -183,13 +185,13 @@ static void claims_of_a_run(void **state)
 /* A mapping of more pages than one is no part of a run, wherever it meets it. */
 static void longer_mappings_stop_a_run(void **state)
 {
-	const uint64_t block = GIB(3);
+	const uint64_t block = L2(3);
 	struct tables t;
 
 	/* Inside a table: from its first page on, and from the middle. */
 	tables_start(&t, *state);
 	assert_int_equal(map_pages(&t, block, 4, IOAS_RW), 0);
-	assert_int_equal(map(&t, block + PAGE * 4, PAGE * 2, GIB(1), IOAS_RW), 0);
+	assert_int_equal(map(&t, block + PAGE * 4, PAGE * 2, L2(1), IOAS_RW), 0);
 	assert_int_equal(map_pages(&t, block + PAGE * 6, 4, IOAS_RW), 0);
 	assert_int_equal(pt_claim_pages(t.pt, NULL, block + PAGE * 2, 8), 2);
 	assert_int_equal(pt_claim_pages(t.pt, NULL, block + PAGE * 4, 4), 0);
@@ -202,25 +204,24 @@ static void longer_mappings_stop_a_run(void **state)
 	/* The last page of a table: its mapping goes on in the next table, in a large leaf, or not.
 	 */
 	for (unsigned int next = 0; next < 4; next++) {
-		const uint64_t last = block + MIB(2) - PAGE;
+		const uint64_t last = block + L1(1) - PAGE;
 		bool goes_on = next < 2;
 
 		tables_start(&t, *state);
 		assert_int_equal(map_pages(&t, last - PAGE * 3, 3, IOAS_RW), 0);
 		if (next == 0) {
-			assert_int_equal(map(&t, last, PAGE * 2, GIB(1), IOAS_RW), 0);
+			assert_int_equal(map(&t, last, PAGE * 2, L2(1), IOAS_RW), 0);
 		} else if (next == 1) {
-			assert_int_equal(map(&t, last, PAGE + MIB(2), GIB(1) - PAGE, IOAS_RW), 0);
+			assert_int_equal(map(&t, last, PAGE + L1(1), L2(1) - PAGE, IOAS_RW), 0);
 		} else {
 			assert_int_equal(map_pages(&t, last, 1, IOAS_RW), 0);
 			assert_int_equal(
-				map(&t, last + PAGE, next == 2 ? PAGE : MIB(2), GIB(1), IOAS_RW),
-				0);
+				map(&t, last + PAGE, next == 2 ? PAGE : L1(1), L2(1), IOAS_RW), 0);
 		}
 		assert_int_equal(pt_claim_pages(t.pt, NULL, last - PAGE * 3, 4), 3 + !goes_on);
 		assert_int_equal(pt_claim_pages(t.pt, NULL, last, 1), 0);
 		if (next == 1)
-			assert_int_equal(unmap(&t, last, PAGE + MIB(2)), 0);
+			assert_int_equal(unmap(&t, last, PAGE + L1(1)), 0);
 		tables_stop(&t);
 	}
 }
@@ -228,21 +229,21 @@ static void longer_mappings_stop_a_run(void **state)
 /* One page at the end of a run of another's: its neighbour decides, also beyond the run asked. */
 static void the_page_after_the_run_counts(void **state)
 {
-	struct pt_map_args args = { .oa = GIB(1), .prot = IOAS_RW, .cont = true };
+	struct pt_map_args args = { .oa = L2(1), .prot = IOAS_RW, .cont = true };
 	struct tables t;
 
 	tables_start(&t, *state);
-	assert_int_equal(map_pages(&t, GIB(3), 4, IOAS_RW), 0);
-	assert_int_equal(pt_map(t.pt, NULL, GIB(3) + PAGE * 4, PAGE, &args, 0), 0);
-	assert_int_equal(pt_claim_pages(t.pt, NULL, GIB(3), 4), 3);
-	assert_int_equal(unmap(&t, GIB(3) + PAGE * 3, PAGE * 2), 0);
+	assert_int_equal(map_pages(&t, L2(3), 4, IOAS_RW), 0);
+	assert_int_equal(pt_map(t.pt, NULL, L2(3) + PAGE * 4, PAGE, &args, 0), 0);
+	assert_int_equal(pt_claim_pages(t.pt, NULL, L2(3), 4), 3);
+	assert_int_equal(unmap(&t, L2(3) + PAGE * 3, PAGE * 2), 0);
 	tables_stop(&t);
 }
 
 /* Threads that claim one run: each page is claimed once. Two, so that both are running. */
 #define CLAIMERS 2
 #define ROUNDS	 400
-#define RUN	 512
+#define RUN	 512 /* a block with 4 KiB, a part of it with others */
 
 struct claimer {
 	struct tables *t;
@@ -252,7 +253,7 @@ struct claimer {
 
 static uint64_t round_iova(unsigned int round)
 {
-	return GIB(3) + round * MIB(2);
+	return L2(3) + round * L1(1);
 }
 
 static void *claim_runs(void *arg)

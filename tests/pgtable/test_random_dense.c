@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Random steps in a few blocks of 2 MiB, against arrays: what each page is, and what each
- * block's entry above it is. The arrays know everything that pt.h promises: leaf sizes, START,
- * claims, stamps, which tables exist, and what a failure leaves behind.
+ * Random steps in a few blocks, each of them a level-0 table or one large leaf, against arrays:
+ * what each page is, and what each block's entry above it is. The arrays know everything that
+ * pt.h promises: leaf sizes, START, claims, stamps, which tables exist, and what a failure leaves
+ * behind.
  */
 #include "tables.h"
 
-#define BLOCKS	    8
-#define BLOCK_PAGES 512
+#define BLOCK_PAGES ENTRIES
+#define BLOCKS	    (ENTRIES == 512 ? 8U : 3U)
+#define BLOCKS_MAX  8
 #define PAGES	    (BLOCKS * BLOCK_PAGES)
-#define TREES	    60  /* times formats, times places */
-#define STEPS	    500 /* until a new tree begins: large leaves need places without tables */
+#define PAGES_MAX   (3 * 8192)
+#define TREES	    60				 /* times formats, times places */
+#define STEPS	    (ENTRIES == 512 ? 500 : 200) /* until a new tree: large leaves need places */
 
 struct page {
 	bool present;
@@ -27,8 +30,8 @@ struct block {
 };
 
 struct model {
-	struct page pages[PAGES];
-	struct block blocks[BLOCKS];
+	struct page pages[PAGES_MAX];
+	struct block blocks[BLOCKS_MAX];
 	bool claimed; /* of the mapping that begins at claimed_page */
 	unsigned int claimed_page;
 	uint64_t busy_from; /* stamps that may not be reused yet */
@@ -83,7 +86,7 @@ static int model_map(struct model *m, unsigned int first, unsigned int count,
 
 	while (at < first + count) {
 		struct block *block = &m->blocks[at / BLOCK_PAGES];
-		bool large = at % BLOCK_PAGES == 0 && oa % MIB(2) == 0 &&
+		bool large = at % BLOCK_PAGES == 0 && oa % L1(1) == 0 &&
 			     first + count - at >= BLOCK_PAGES && !block->table;
 		unsigned int run = large ? BLOCK_PAGES : 1;
 		uint64_t stamp = block->table ? m->pages[at].stamp : block->stamp;
@@ -171,8 +174,8 @@ static void check_page(struct dense *d, unsigned int i)
 	if (place)
 		entry = atomic_load(place);
 	if (page->present) {
-		bool head = page->start || (block->leaf && d->model.pages[i & ~511U].start);
-		unsigned int leaf_page = block->leaf ? i & ~511U : i;
+		bool head = page->start || (block->leaf && d->model.pages[i - i % ENTRIES].start);
+		unsigned int leaf_page = block->leaf ? i - i % ENTRIES : i;
 
 		expect = leaf_entry(f, d->model.pages[leaf_page].oa, page->prot, level) |
 			 (head ? f->start : 0);
@@ -199,7 +202,7 @@ static bool sweep_leaf(void *arg, uint64_t iova, uint64_t oa, uint64_t leaf_byte
 	assert_true(sweep->next < PAGES);
 	assert_int_equal(iova, sweep->d->base + sweep->next * PAGE);
 	assert_int_equal(oa, m->pages[sweep->next].oa);
-	assert_int_equal(leaf_bytes, m->blocks[sweep->next / BLOCK_PAGES].leaf ? MIB(2) : PAGE);
+	assert_int_equal(leaf_bytes, m->blocks[sweep->next / BLOCK_PAGES].leaf ? L1(1) : PAGE);
 	sweep->next += leaf_bytes / PAGE;
 	return true;
 }
@@ -214,7 +217,7 @@ static void check_all(struct dense *d)
 	while (sweep.next < PAGES)
 		assert_false(d->model.pages[sweep.next++].present);
 	for (unsigned int i = 0; i < BLOCKS; i++) {
-		struct pt_table *table = pt_find(d->t.pt, d->base + i * MIB(2));
+		struct pt_table *table = pt_find(d->t.pt, d->base + i * L1(1));
 
 		assert_int_equal(table != NULL, d->model.blocks[i].table);
 	}
@@ -240,8 +243,8 @@ static void random_range(struct dense *d, unsigned int *first, unsigned int *cou
 	*count = random_count(d);
 	*first = roll(&d->dice, PAGES - *count + 1);
 	if (roll(&d->dice, 3) == 0) /* near the edge of a block */
-		*first =
-			(*first & ~511U) + roll(&d->dice, 2) * (BLOCK_PAGES - *count % BLOCK_PAGES);
+		*first = *first - *first % ENTRIES +
+			 roll(&d->dice, 2) * (BLOCK_PAGES - *count % BLOCK_PAGES);
 	if (*first + *count > PAGES)
 		*first = PAGES - *count;
 }
@@ -264,7 +267,7 @@ static void step_map(struct dense *d)
 
 	random_range(d, &first, &count);
 	/* Congruent to the IOVA more often than chance would have it. */
-	args.oa = roll(&d->dice, BIT(20)) * MIB(2) + first % BLOCK_PAGES * PAGE;
+	args.oa = roll(&d->dice, BIT(47) / L1(1)) * L1(1) + first % BLOCK_PAGES * PAGE;
 	if (roll(&d->dice, 4) == 0)
 		args.oa += PAGE * roll(&d->dice, BLOCK_PAGES);
 	/* The next part of a mapping, which must be there, and nobody about to unmap it. */
@@ -364,7 +367,7 @@ static void step_table(struct dense *d)
 
 	if (block->table || roll(&d->dice, 8))
 		return;
-	assert_int_equal(pt_install(d->t.pt, d->base + n * MIB(2), 1, &table),
+	assert_int_equal(pt_install(d->t.pt, d->base + n * L1(1), 1, &table),
 			 block->leaf ? -EEXIST : 0);
 	if (block->leaf)
 		return;
@@ -412,7 +415,7 @@ static void run(const struct format *f, uint64_t base, uint64_t seed)
 	for (unsigned int i = 0; i < TREES; i++)
 		one_tree(d);
 	for (unsigned int i = 0; i < COUNT(d->done); i++)
-		if (d->done[i] < TREES / 4)
+		if (d->done[i] < TREES * BLOCKS / 40)
 			fail_msg("outcome %u came %u times", i, d->done[i]);
 	free(d);
 }
@@ -422,9 +425,9 @@ static void steps_against_arrays(void **state)
 {
 	const struct format *f = *state;
 
-	run(f, GIB(3) + MIB(2) * 100, 1);
-	run(f, BIT(f->address_bits - 1) - MIB(2) * 3, 2);
-	run(f, beyond(f) - BLOCKS * MIB(2), 3);
+	run(f, L2(3) + L1(1) * 100, 1);
+	run(f, BIT(f->address_bits - 1) - L1(1) * 3, 2);
+	run(f, beyond(f) - BLOCKS * L1(1), 3);
 }
 
 int main(void)

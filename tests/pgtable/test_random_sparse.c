@@ -6,11 +6,13 @@
  */
 #include "tables.h"
 
-#define ISLANDS	     40 /* of 4 GiB, all over the address space */
-#define ISLAND_BYTES GIB(4)
+#define ISLANDS	     40 /* all over the address space */
+#define ISLAND_BYTES L2(4)
 #define TREE_STEPS   800 /* until a new tree begins */
-#define TREES	     10	 /* times formats */
 #define TABLES_MAX   16384
+
+/* Of each format. Where the largest leaves are missing there are thousands in their place. */
+#define TREES (fmt->leaf_levels > 2 ? 10U : 3U)
 
 struct leaf {
 	uint64_t iova, oa, bytes;
@@ -136,21 +138,21 @@ static uint64_t random_iova(struct sparse *s, uint64_t align)
 	uint64_t island = s->islands[roll(&s->dice, ISLANDS)];
 
 	/* Few places, so that they meet. */
-	return island + (roll(&s->dice, 4) * GIB(1) + roll(&s->dice, 4) * MIB(2) * 127 +
+	return island + (roll(&s->dice, 4) * L2(1) + roll(&s->dice, 4) * L1(1) * 127 +
 			 roll(&s->dice, 3) * PAGE * 255) /
 				align * align;
 }
 
 static uint64_t random_bytes(struct sparse *s)
 {
-	static const uint64_t sizes[] = { PAGE, PAGE * 2, MIB(2), GIB(1) };
+	const uint64_t sizes[] = { PAGE, PAGE * 2, L1(1), L2(1) };
 	uint64_t bytes = sizes[roll(&s->dice, 4)] * (1 + roll(&s->dice, 3));
 
 	switch (roll(&s->dice, 6)) {
 	case 0:
 		return bytes + PAGE * roll(&s->dice, 600);
 	case 1:
-		return bytes > MIB(2) ? bytes - MIB(2) : bytes;
+		return bytes > L1(1) ? bytes - L1(1) : bytes;
 	default:
 		return bytes;
 	}
@@ -175,7 +177,7 @@ static int model_map(struct sparse *s, uint64_t iova, uint64_t bytes, uint64_t o
 
 	s->fresh_count = 0;
 	while (iova < end) {
-		unsigned int level = 2;
+		unsigned int level = as_leaf(2);
 
 		if (next < s->count && s->leaves[next].iova <= iova)
 			return -EEXIST;
@@ -210,21 +212,21 @@ static void splice(struct sparse *s, size_t at, size_t remove, const struct leaf
 
 static void step_map(struct sparse *s)
 {
-	static const uint64_t aligns[] = { PAGE, MIB(2), GIB(1) };
+	const uint64_t aligns[] = { PAGE, L1(1), L2(1) };
 	uint64_t bytes = random_bytes(s), iova, oa;
 	uint32_t prot = 1 + roll(&s->dice, 3);
 	struct pt_map_args args;
 	int expected;
 
-	iova = random_iova(s, aligns[bytes % MIB(2) ? 0 : roll(&s->dice, 3)]);
+	iova = random_iova(s, aligns[bytes % L1(1) ? 0 : roll(&s->dice, 3)]);
 	if (iova + bytes > beyond(s->t.format) || roll(&s->dice, 16) == 0)
 		iova = beyond(s->t.format) - bytes;
-	oa = roll(&s->dice, 4096) * GIB(1) + iova % GIB(1);
+	oa = roll(&s->dice, BIT(47) / L2(1)) * L2(1) + iova % L2(1);
 	/* Not congruent modulo 1 GiB, modulo 2 MiB: only short ones, or there is no end of leaves.
 	 */
 	if (roll(&s->dice, 4) == 0)
-		oa += roll(&s->dice, 512) * MIB(2);
-	if (bytes < MIB(8) && roll(&s->dice, 4) == 0)
+		oa += roll(&s->dice, 512) * L1(1);
+	if (bytes < L1(4) && roll(&s->dice, 4) == 0)
 		oa += roll(&s->dice, 512) * PAGE;
 	expected = model_map(s, iova, bytes, oa, prot);
 	args = (struct pt_map_args){ .oa = oa, .prot = prot, .claim = roll(&s->dice, 2) };
@@ -233,7 +235,7 @@ static void step_map(struct sparse *s)
 		splice(s, leaf_after(s, iova), 0, s->fresh, s->fresh_count);
 		s->mapped++;
 		for (size_t i = 0; i < s->fresh_count; i++)
-			for (unsigned int level = 0; level < 3; level++)
+			for (unsigned int level = 0; level < fmt->leaf_levels; level++)
 				s->sizes[level] += s->fresh[i].bytes == leaf_size(level);
 	} else {
 		assert_int_equal(args.undone_bytes,
@@ -292,8 +294,8 @@ static void one_tree(struct sparse *s)
 	s->count = 0;
 	s->islands[0] = 0;
 	s->islands[1] = beyond(s->t.format) - ISLAND_BYTES;
-	s->islands[2] = GIB(512) - ISLAND_BYTES / 2;
-	s->islands[3] = beyond(s->t.format) / 2 - GIB(1);
+	s->islands[2] = seam() - ISLAND_BYTES / 2;
+	s->islands[3] = beyond(s->t.format) / 2 - L2(1);
 	for (unsigned int i = 4; i < ISLANDS; i++)
 		s->islands[i] = roll(&s->dice, beyond(s->t.format) / ISLAND_BYTES) * ISLAND_BYTES;
 	for (unsigned int step = 0; step < TREE_STEPS; step++) {
@@ -322,7 +324,7 @@ static void steps_against_a_list(void **state)
 	assert_true(s->mapped > TREES * TREE_STEPS / 10);
 	assert_true(s->refused > TREES * TREE_STEPS / 10);
 	assert_true(s->unmapped > TREES * TREE_STEPS / 10);
-	for (unsigned int level = 0; level < 3; level++)
+	for (unsigned int level = 0; level < fmt->leaf_levels; level++)
 		assert_true(s->sizes[level] > 200);
 	free(s->leaves);
 	free(s->fresh);

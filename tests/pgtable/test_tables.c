@@ -5,7 +5,7 @@
 static void install_and_find(void **state)
 {
 	const struct format *f = *state;
-	const uint64_t iovas[] = { 0, GIB(3), GIB(3) + MIB(2), GIB(700), beyond(f) - MIB(2) };
+	const uint64_t iovas[] = { 0, L2(3), L2(3) + L1(1), L2(55), beyond(f) - L1(1) };
 	struct pt_table *table, *again;
 	struct tables t;
 
@@ -16,18 +16,18 @@ static void install_and_find(void **state)
 		assert_int_equal(table->level, 0);
 		assert_int_equal(atomic_load(&table->tag), 100 + i);
 		assert_ptr_equal(pt_find(t.pt, iovas[i]), table);
-		assert_ptr_equal(pt_find(t.pt, iovas[i] + MIB(2) - 1), table);
+		assert_ptr_equal(pt_find(t.pt, iovas[i] + L1(1) - 1), table);
 		/* Hardware comes there too, and finds it empty. */
 		assert_ptr_equal(entry_at(&t, iovas[i], 0), table->entries);
-		assert_int_equal(entry_value(&t, iovas[i], 1), table->addr | f->table);
-		for (unsigned int j = 0; j < PT_ENTRIES; j++)
+		assert_int_equal(entry_value(&t, iovas[i], 1), table_entry(f, table->addr, 1));
+		for (unsigned int j = 0; j < ENTRIES; j++)
 			assert_int_equal(atomic_load(&table->entries[j]), 0);
 		/* Once there, it stays as it is. */
 		assert_int_equal(pt_install(t.pt, iovas[i], 999, &again), 0);
 		assert_ptr_equal(again, table);
 		assert_int_equal(atomic_load(&table->tag), 100 + i);
 	}
-	assert_null(pt_find(t.pt, GIB(3) + MIB(4)));
+	assert_null(pt_find(t.pt, L2(3) + L1(2)));
 	assert_int_equal(leaves(&t), 0);
 	tables_stop(&t);
 }
@@ -39,32 +39,32 @@ static void tags_of_mappings(void **state)
 	struct tables t;
 
 	tables_start(&t, *state);
-	assert_int_equal(pt_map(t.pt, NULL, GIB(3) + MIB(1), MIB(2), &args, 41), 0);
-	assert_int_equal(pt_map(t.pt, NULL, GIB(3), PAGE, &args, 42), 0);
-	assert_int_equal(pt_map(t.pt, NULL, GIB(3) + MIB(3), PAGE, &args, 43), 0);
-	assert_int_equal(pt_map(t.pt, NULL, GIB(3) + MIB(4), PAGE, &args, 44), 0);
-	assert_int_equal(atomic_load(&pt_find(t.pt, GIB(3))->tag), 41);
-	assert_int_equal(atomic_load(&pt_find(t.pt, GIB(3) + MIB(2))->tag), 41);
-	assert_int_equal(atomic_load(&pt_find(t.pt, GIB(3) + MIB(4))->tag), 44);
+	assert_int_equal(pt_map(t.pt, NULL, L2(3) + L1(1) / 2, L1(1), &args, 41), 0);
+	assert_int_equal(pt_map(t.pt, NULL, L2(3), PAGE, &args, 42), 0);
+	assert_int_equal(pt_map(t.pt, NULL, L2(3) + L1(3) / 2, PAGE, &args, 43), 0);
+	assert_int_equal(pt_map(t.pt, NULL, L2(3) + L1(2), PAGE, &args, 44), 0);
+	assert_int_equal(atomic_load(&pt_find(t.pt, L2(3))->tag), 41);
+	assert_int_equal(atomic_load(&pt_find(t.pt, L2(3) + L1(1))->tag), 41);
+	assert_int_equal(atomic_load(&pt_find(t.pt, L2(3) + L1(2))->tag), 44);
 	tables_stop(&t);
 }
 
 static void install_below_a_leaf(void **state)
 {
-	for (unsigned int level = 1; level < 3; level++) {
+	for (unsigned int level = 1; level < fmt->leaf_levels; level++) {
 		struct pt_table *table;
 		struct tables t;
 		int64_t live;
 
 		tables_start(&t, *state);
-		assert_int_equal(map(&t, GIB(3), leaf_size(level), GIB(9), IOAS_RW), 0);
+		assert_int_equal(map(&t, L2(3), leaf_size(level), L2(9), IOAS_RW), 0);
 		live = t.live;
-		assert_int_equal(pt_install(t.pt, GIB(3) + PAGE, 1, &table), -EEXIST);
-		assert_null(pt_find(t.pt, GIB(3) + PAGE));
+		assert_int_equal(pt_install(t.pt, L2(3) + PAGE, 1, &table), -EEXIST);
+		assert_null(pt_find(t.pt, L2(3) + PAGE));
 		assert_int_equal(t.live, live);
-		assert_int_equal(level_at(&t, GIB(3), GIB(9), IOAS_RW), level);
-		assert_int_equal(unmap(&t, GIB(3), leaf_size(level)), 0);
-		assert_int_equal(pt_install(t.pt, GIB(3) + PAGE, 1, &table), 0);
+		assert_int_equal(level_at(&t, L2(3), L2(9), IOAS_RW), level);
+		assert_int_equal(unmap(&t, L2(3), leaf_size(level)), 0);
+		assert_int_equal(pt_install(t.pt, L2(3) + PAGE, 1, &table), 0);
 		assert_int_equal(t.live, live + level);
 		tables_stop(&t);
 	}
@@ -93,20 +93,21 @@ static bool see(void *arg, uint64_t iova, uint64_t oa, uint64_t leaf_bytes)
 static void each(void **state)
 {
 	const struct format *f = *state;
+	const uint64_t largest = leaf_size(as_leaf(2));
 	const struct {
 		uint64_t iova, oa, bytes;
 	} all[] = {
-		{ 0, GIB(1), PAGE },
-		{ PAGE * 511, GIB(2), PAGE },
-		{ MIB(2), GIB(3), PAGE },
-		{ MIB(4), GIB(4), MIB(2) },
-		{ MIB(6), GIB(5), PAGE },
-		{ GIB(1), GIB(6), GIB(1) },
-		{ GIB(2), GIB(7), PAGE },
-		{ GIB(512) - MIB(2), GIB(8), MIB(2) },
-		{ GIB(512), GIB(9), GIB(1) },
-		{ beyond(f) - GIB(1), GIB(10), MIB(2) },
-		{ beyond(f) - PAGE, GIB(11), PAGE },
+		{ 0, L2(1), PAGE },
+		{ PAGE * (ENTRIES - 1), L2(2), PAGE },
+		{ L1(1), L2(3), PAGE },
+		{ L1(2), L2(4), L1(1) },
+		{ L1(3), L2(5), PAGE },
+		{ L2(1), L2(6), largest },
+		{ L2(2), L2(7), PAGE },
+		{ seam() - L1(1), L2(8), L1(1) },
+		{ seam(), L2(9), largest },
+		{ beyond(f) - L2(1), L2(10), L1(1) },
+		{ beyond(f) - PAGE, L2(11), PAGE },
 	};
 	uint64_t edges[COUNT(all) * 4 + 1];
 	unsigned int count = 0;
@@ -119,7 +120,7 @@ static void each(void **state)
 
 		assert_int_equal(map(&t, all[k].iova, all[k].bytes, all[k].oa, IOAS_RW), 0);
 	}
-	edges[count++] = GIB(300);
+	edges[count++] = L2(20);
 	for (unsigned int i = 0; i < COUNT(all); i++) {
 		if (all[i].iova)
 			edges[count++] = all[i].iova - 1;
@@ -161,36 +162,57 @@ static void each(void **state)
 static void accounting(void **state)
 {
 	const struct format *f = *state;
-	const unsigned int upper = f->levels - 3; /* above the tables of 1 GiB leaves */
+	/* Above the tables of the larger leaves; below a place that is too large for a leaf. */
+	const unsigned int upper = f->levels - 3, lower = f->leaf_levels > 2 ? 0 : 1;
+	/* Beyond the seam: a level-2 table, if it is not the root; one at level 1, two at level 0.
+	 */
+	const unsigned int beside = (f->levels > 3) + 1 + 2;
+	const uint64_t far = seam() + L2(1), far_bytes = PAGE * (ENTRIES + 88);
 	struct tables t;
 
 	tables_start(&t, f);
+	assert_int_equal(pt_page_lg2(t.pt), f->page_lg2);
 	assert_int_equal(pt_table_bytes(t.pt), PAGE);
-	assert_int_equal(map(&t, GIB(3), GIB(1), 0, IOAS_RW), 0);
-	assert_int_equal(pt_table_bytes(t.pt), PAGE * (upper + 1));
-	assert_int_equal(map(&t, GIB(4), MIB(2), 0, IOAS_RW), 0);
-	assert_int_equal(pt_table_bytes(t.pt), PAGE * (upper + 2));
-	assert_int_equal(map(&t, GIB(4) + MIB(2), PAGE, 0, IOAS_RW), 0);
-	assert_int_equal(pt_table_bytes(t.pt), PAGE * (upper + 3));
-	assert_int_equal(map(&t, GIB(4) + MIB(2) + PAGE, PAGE, 0, IOAS_RW), 0);
-	assert_int_equal(pt_table_bytes(t.pt), PAGE * (upper + 3));
-	assert_int_equal(map(&t, GIB(513), PAGE * 600, PAGE, IOAS_RW), 0);
-	assert_int_equal(pt_table_bytes(t.pt), PAGE * (upper + 3 + 4));
-	assert_int_equal(unmap(&t, GIB(513), PAGE * 600), 0);
-	assert_int_equal(unmap(&t, GIB(3), GIB(1)), 0);
-	assert_int_equal(pt_table_bytes(t.pt), PAGE * (upper + 3 + 4));
+	assert_int_equal(map(&t, L2(3), L2(1), 0, IOAS_RW), 0);
+	assert_int_equal(pt_table_bytes(t.pt), PAGE * (upper + lower + 1));
+	assert_int_equal(map(&t, L2(4), L1(1), 0, IOAS_RW), 0);
+	assert_int_equal(pt_table_bytes(t.pt), PAGE * (upper + lower + 2));
+	assert_int_equal(map(&t, L2(4) + L1(1), PAGE, 0, IOAS_RW), 0);
+	assert_int_equal(pt_table_bytes(t.pt), PAGE * (upper + lower + 3));
+	assert_int_equal(map(&t, L2(4) + L1(1) + PAGE, PAGE, 0, IOAS_RW), 0);
+	assert_int_equal(pt_table_bytes(t.pt), PAGE * (upper + lower + 3));
+	assert_int_equal(map(&t, far, far_bytes, PAGE, IOAS_RW), 0);
+	assert_int_equal(pt_table_bytes(t.pt), PAGE * (upper + lower + 3 + beside));
+	assert_int_equal(unmap(&t, far, far_bytes), 0);
+	assert_int_equal(unmap(&t, L2(3), L2(1)), 0);
+	assert_int_equal(pt_table_bytes(t.pt), PAGE * (upper + lower + 3 + beside));
 	assert_int_equal(t.allocated, t.live);
 	tables_stop(&t);
+}
+
+/* Table memory whose pages are not the format's is refused, before any is taken. */
+static void pages_of_another_size(void **state)
+{
+	const struct format *f = *state;
+	struct tables t = { .mem = { .alloc = tables_alloc, .free = tables_free } };
+
+	for (unsigned int lg2 = 11; lg2 <= 17; lg2++) {
+		t.mem.page_lg2 = lg2;
+		if (lg2 != f->page_lg2)
+			assert_int_equal(pt_create(f->format, &t.mem, &t.pt), -EOPNOTSUPP);
+	}
+	t.mem.page_lg2 = 0; /* 4 KiB */
+	if (f->page_lg2 != 12)
+		assert_int_equal(pt_create(f->format, &t.mem, &t.pt), -EOPNOTSUPP);
+	assert_int_equal(t.allocated, 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest table_tests[] = {
-		cmocka_unit_test(install_and_find),
-		cmocka_unit_test(tags_of_mappings),
-		cmocka_unit_test(install_below_a_leaf),
-		cmocka_unit_test(each),
-		cmocka_unit_test(accounting),
+		cmocka_unit_test(install_and_find),	cmocka_unit_test(tags_of_mappings),
+		cmocka_unit_test(install_below_a_leaf), cmocka_unit_test(each),
+		cmocka_unit_test(accounting),		cmocka_unit_test(pages_of_another_size),
 	};
 
 	return RUN_FORMATS(table_tests);
