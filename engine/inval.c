@@ -228,14 +228,14 @@ static void lane_leave(struct inval_lane *lane)
 	atomic_store_explicit(&lane->busy, false, RELEASE);
 }
 
-/* Take what @source has published, unless it is in another commit or has nothing. */
-static void take(struct inval_lane *lane, struct inval_source *source, struct batch *batch)
+/* Take what @source has published. Return: false if it is in another commit. */
+static bool take(struct inval_lane *lane, struct inval_source *source, struct batch *batch)
 {
 	uint64_t head;
 
 	if (atomic_load_explicit(&source->taken, RELAXED) ||
 	    atomic_exchange_explicit(&source->taken, true, ACQUIRE))
-		return;
+		return false;
 	head = atomic_load_explicit(&source->head, RELAXED);
 	source->taking_published = atomic_load_explicit(&source->published, ACQUIRE);
 	source->taking_tail = atomic_load_explicit(&source->tail, ACQUIRE);
@@ -244,6 +244,7 @@ static void take(struct inval_lane *lane, struct inval_source *source, struct ba
 	for (; head != source->taking_tail && !batch->everything; head++)
 		batch_add(batch, &source->ring[head & source->mask]);
 	lane->sources[lane->source_count++] = source->index;
+	return true;
 }
 
 static void take_waiting(struct inval *inval, struct inval_lane *lane, struct batch *batch)
@@ -317,26 +318,24 @@ int inval_commit(struct inval *inval, struct inval_source *source, uint64_t posi
 	unsigned int spins = 0;
 	bool waiting = false;
 
-	while (!inval_done(source, position)) {
+	while (ret >= 0 && !inval_done(source, position)) {
 		struct inval_lane *lane = lane_try(inval, source->index);
 		struct batch batch = { .max = inval->flush_ranges };
 
-		if (!lane || atomic_load_explicit(&source->taken, RELAXED)) {
-			/* Served by another's commit soon, or by the one that has it already. */
-			if (lane)
+		if (lane) {
+			batch.ranges = lane->ranges;
+			/* If it is in another commit, that one serves it, or gives it back. */
+			if (take(lane, source, &batch)) {
+				take_waiting(inval, lane, &batch);
+				ret = finish(inval, lane, &batch);
 				lane_leave(lane);
-			else if (!waiting)
-				want(inval, source, waiting = true);
-			relax(&spins);
-			continue;
+				continue;
+			}
+			lane_leave(lane);
+		} else if (!waiting) {
+			want(inval, source, waiting = true);
 		}
-		batch.ranges = lane->ranges;
-		take(lane, source, &batch);
-		take_waiting(inval, lane, &batch);
-		ret = finish(inval, lane, &batch);
-		lane_leave(lane);
-		if (ret < 0)
-			break;
+		relax(&spins);
 	}
 	if (waiting)
 		want(inval, source, false);

@@ -322,6 +322,7 @@ static int check_children(struct ioas_queue *q, const struct kernel_map *list)
 					  "iova 0x%" PRIx64
 					  ": a child maps it, at its IOVA 0x%" PRIx64,
 					  map->extent.start, iova);
+	urcu_bp_synchronize_rcu(); /* unmaps under way have published what they cleared */
 	return parent_settle(q->as);
 }
 

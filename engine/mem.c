@@ -420,7 +420,11 @@ static int leave_parent(struct ioas_mem *mem)
 		ret = diag_fail(&ctx->diag, -EBUSY,
 				"memory at 0x%" PRIx64 " is mapped at IOVA 0x%" PRIx64,
 				mem->extent.start, iova);
-	/* And what was mapped before must be out of every cache (I1). */
+	/*
+	 * And what was mapped before must be out of every cache (I1). Unmaps that have cleared their
+	 * entries publish them before they leave their read-side section.
+	 */
+	urcu_bp_synchronize_rcu();
 	ret = ret ?: parent_settle(ctx->auto_parent);
 	if (ret)
 		parent_show(ctx->auto_parent, mem->parent_iova);

@@ -256,7 +256,7 @@ static int install_tables(struct ioas_window *window)
 	return 0;
 }
 
-/* Mark one entry as a window's. What waits for an invalidation has been settled before. */
+/* Mark one entry as a window's, whatever it may be waiting for. */
 static bool own_page(const struct ioas_window *window, uint64_t page)
 {
 	_Atomic uint64_t *entry = entry_at(window, page);
@@ -270,18 +270,39 @@ static bool own_page(const struct ioas_window *window, uint64_t page)
 	return true;
 }
 
+/*
+ * Whoever has unmapped something there before it was taken has published it when readers have
+ * been waited for, since clearing and publishing are in one read-side section; nobody can map
+ * there any more. So after this no device has anything cached of these pages (I1).
+ */
+static int settle(struct ioas *as)
+{
+	urcu_bp_synchronize_rcu();
+	return inval_commit_all(&as->inval);
+}
+
+static void disown_pages(const struct ioas_window *window, uint64_t pages)
+{
+	for (uint64_t i = 0; i < pages; i++)
+		atomic_store_explicit(entry_at(window, i), 0, RELAXED);
+}
+
+/* Own every page, or none. */
 static int own_pages(const struct ioas_window *window)
 {
 	const uint64_t pages = window->bytes >> IOAS_PAGE_SHIFT;
+	uint64_t owned = 0;
+	int ret;
 
-	for (uint64_t i = 0; i < pages; i++) {
-		if (own_page(window, i))
-			continue;
-		while (i-- > 0)
-			atomic_store_explicit(entry_at(window, i), 0, RELAXED);
-		return -EEXIST;
-	}
-	return 0;
+	while (owned < pages && own_page(window, owned))
+		owned++;
+	ret = settle(window->as);
+	if (ret)
+		return ret; /* the pages stay out of circulation */
+	if (owned == pages)
+		return 0;
+	disown_pages(window, owned);
+	return -EEXIST;
 }
 
 static int set_up(struct ioas_window *window, const struct ioas_window_opts *opts)
@@ -305,8 +326,6 @@ static int set_up(struct ioas_window *window, const struct ioas_window_opts *opt
 	window->start = form->start;
 	window->free_entry = INVAL_STAMP_WINDOW << form->stamp_shift;
 	ret = own_range(window, opts->identity ? window->va : (uint64_t)opts->iova);
-	/* Entries, and 2 MiB leaves, that were cleared must not be cached any more (I1). */
-	ret = ret ?: inval_commit_all(&as->inval);
 	ret = ret ?: install_tables(window);
 	ret = ret ?: own_pages(window);
 	return ret ? diag_fail(&as->ctx->diag, ret,
@@ -359,7 +378,6 @@ int ioas_window_create(struct ioas *as, const struct ioas_window_opts *opts,
 
 int ioas_window_destroy(struct ioas_window *window)
 {
-	const uint64_t pages = window->bytes >> IOAS_PAGE_SHIFT;
 	struct ioas *as = window->as;
 	struct ioas_ctx *ctx = as->ctx;
 	int ret;
@@ -371,8 +389,7 @@ int ioas_window_destroy(struct ioas_window *window)
 	if (ret)
 		return diag_fail(&ctx->diag, ret, "window: invalidation failed: %s",
 				 strerror(-ret));
-	for (uint64_t i = 0; i < pages; i++)
-		atomic_store_explicit(entry_at(window, i), 0, RELAXED);
+	disown_pages(window, window->bytes >> IOAS_PAGE_SHIFT);
 	pthread_mutex_lock(&ctx->admin);
 	as->windows--;
 	mem_unuse(window->mem);

@@ -9,8 +9,6 @@ The model's opening comment says what is done with it, one line each:
   mutant NAME [-D...]: TEXT            without one step of the protocol: the same search must end
   mutant live NAME [-D...]: TEXT       with an error that contains TEXT (-DMUTANT_NAME is added)
   limit NAME [-D...]: TEXT             known and documented: is found as a mutant is
-  todo NAME [-D...]: TEXT              the C code as it is, where the model is ahead of it: a
-                                       mutant, once the code has been mended
 
 Searches are exhaustive, within 1 GiB. Every statement of the model is reached in one of the runs,
 unless its line says "not reached"; every MUTANT_ in the model has its line.
@@ -26,7 +24,7 @@ import time
 MEGABYTES = 1024
 DEPTH = 1500000
 SECONDS = 240
-KINDS = "run|live|mutant live|mutant|limit|todo"
+KINDS = "run|live|mutant live|mutant|limit"
 LINE = re.compile(rf"^ \* ({KINDS}) ([\w-]+)((?: -D\S+)*?)(?:: (.+))?$", re.MULTILINE)
 
 
@@ -45,7 +43,7 @@ class Search:
         if kind.startswith("mutant"):
             self.defines.append("-DMUTANT_" + name)
         self.live = kind.endswith("live")
-        self.finds = kind.startswith(("mutant", "limit", "todo"))
+        self.finds = kind.startswith(("mutant", "limit"))
         self.model = model
         self.output = ""
 
@@ -161,11 +159,7 @@ def main():
             failed = failed or kind == "run"
             report.line(False, f"{name}: {kind} {search.name}", str(error))
             continue
-        if kind == "todo":
-            report.line(False, f"{name}: {search.name}", search.summary(),
-                        " # TODO the C code has this")
-        else:
-            report.line(True, f"{name}: {kind} {search.name}", search.summary())
+        report.line(True, f"{name}: {kind} {search.name}", search.summary())
     check_text(report, text, searches)
     if not failed:
         check_reached(report, text, searches)

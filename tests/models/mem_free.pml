@@ -14,11 +14,9 @@
  * looks, or maps it never.
  *
  * What is cleared in a section and not yet published when the free looks is in no entry, and in no
- * invalidation that parent_settle() waits for. Two things can cover it: the promise of
- * be_ops.unmap (translations are gone from every cache: those of children are caches of the parent,
- * too), with -DUNMAP_DROPS=1, which is what mem.c relies on; or a second grace period, between
- * looking and settling, with -DSECOND_GRACE=1. Without both, devices reach freed memory: the limit
- * below.
+ * invalidation that parent_settle() would wait for. So there is a second grace period, between
+ * looking and settling. (Without it, the promise of be_ops.unmap would have to cover it:
+ * translations are gone from every cache, those of children included: -DUNMAP_DROPS=1.)
  *
  * Every thread has an IOVA of its own. `reach` holds the IOVAs through which some device may have
  * the memory cached or finds it in the table. Sections and grace periods are RCU's; what a section
@@ -27,8 +25,8 @@
  * Left out: windows and KERNEL mappings, which are counted (mem_use); what a failed free shows
  * again is in the cache as before.
  *
- * run as-mem-c -DUNMAP_DROPS=1
- * run second-grace-period -DSECOND_GRACE=1
+ * run as-mem-c -DSECOND_GRACE=1
+ * run backend-drops-children -DUNMAP_DROPS=1
  * limit neither: reach
  * mutant NO_GRACE_PERIOD -DUNMAP_DROPS=1: assertion violated
  * mutant LOOK_BEFORE_HIDE -DUNMAP_DROPS=1: assertion violated
