@@ -11,10 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int choose_iova(struct iova *iova, uint64_t va, uint64_t bytes, uint64_t *start)
+static int choose_iova(struct ioas *parent, uint64_t va, uint64_t bytes, uint64_t *start)
 {
+	const uint64_t last = parent->ctx->caps.parent_last;
+	struct iova *iova = &parent->iova;
+
 	*start = va;
-	if (!iova_check(iova, va, bytes) && !iova_claim(iova, va, bytes))
+	if ((!last || va + bytes - 1 <= last) && !iova_check(iova, va, bytes) &&
+	    !iova_claim(iova, va, bytes))
 		return 0;
 	return iova_take_long(iova, bytes, start);
 }
@@ -36,7 +40,7 @@ int parent_map(struct ioas *parent, const struct ioas_mem *mem, uint32_t prot, b
 	ret = cached ? vamap_reserve(&parent->cache, va, bytes) : 0;
 	pthread_mutex_unlock(&parent->maps_lock);
 	if (!ret)
-		ret = choose_iova(&parent->iova, va, bytes, iova);
+		ret = choose_iova(parent, va, bytes, iova);
 	if (ret) {
 		free(map);
 		return diag_fail(diag, ret, "parent: no room for %" PRIu64 " bytes: %s", bytes,

@@ -205,6 +205,9 @@ static int make_user(struct ioas *as, const struct ioas_opts *opts)
 	as->has_inval = !ret;
 	if (ret)
 		return diag_fail(&ctx->diag, ret, "no memory for pending invalidations");
+	attr.scratch = as->tables.mem.alloc(&as->tables.mem, &attr.scratch_addr);
+	if (!attr.scratch)
+		return diag_fail(&ctx->diag, -ENOMEM, "no memory for page tables");
 	attr.root = pt_root(as->pt);
 	attr.parent = as->parent->be_space;
 	ret = backend_space(as, &attr);
@@ -284,13 +287,18 @@ static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 
 int auto_parent_get(struct ioas_ctx *ctx, struct ioas **parent)
 {
-	const struct ioas_opts opts = { .size = sizeof(opts), .kind = IOAS_KIND_KERNEL };
+	struct ioas_opts opts = { .size = sizeof(opts), .kind = IOAS_KIND_KERNEL };
 	struct extent *at;
 	int ret;
 
 	*parent = ctx->auto_parent;
 	if (*parent)
 		return 0;
+	if (ctx->caps.parent_last && ctx->caps.parent_last < ctx->caps.iova.last) {
+		opts.aperture.start =
+			ctx->caps.iova.start > LOWEST_IOVA ? ctx->caps.iova.start : LOWEST_IOVA;
+		opts.aperture.last = ctx->caps.parent_last;
+	}
 	ret = make(ctx, &opts, parent);
 	if (ret)
 		return ret;

@@ -14,6 +14,8 @@
  *   huge_pages=0  page tables hold entries of the smallest page size only
  *   fd=N          /dev/iommu is open as file N, by a process that may open it
  *
+ * USER spaces are in iommufd_user.c, and offered where the kernel nests page tables.
+ *
  * Locking: devices and attachment are guarded by the context's lock; spaces, by the kernel.
  *
  * Source: Linux Documentation/userspace-api/iommufd.rst; uapi_iommufd.h.
@@ -21,7 +23,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "vfio.h"
+#include "iommufd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,36 +33,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "uapi_iommufd.h"
-
 #define IOMMUFD "/dev/iommu"
 #define DEVICES "/dev/vfio/devices"
 
 #define SIZE_4K (UINT64_C(1) << 12)
 #define SIZE_2M (UINT64_C(1) << 21)
 #define SIZE_1G (UINT64_C(1) << 30)
-
-struct iommufd_space {
-	struct vfio_space vfio;
-	uint32_t ioas_id;
-};
-
-struct iommufd_dev {
-	struct vfio_dev vfio;
-	uint32_t id;
-};
-
-struct iommufd_be {
-	struct vfio_be vfio;
-	int fd;
-	bool huge_pages;
-	_Atomic bool no_map_file; /* the kernel has no such request */
-};
-
-static struct iommufd_be *to_be(struct be *be)
-{
-	return (struct iommufd_be *)be;
-}
 
 /* Context. */
 
@@ -80,10 +58,11 @@ static int iommufd_probe(char *why, size_t why_bytes)
 
 static void iommufd_close(struct be *base)
 {
-	struct iommufd_be *be = to_be(base);
+	struct iommufd_be *be = iommufd_to_be(base);
 
 	if (be->fd >= 0)
 		close(be->fd);
+	iommufd_user_fini(be);
 	vfio_be_destroy(&be->vfio);
 	free(be);
 }
@@ -129,6 +108,7 @@ static int iommufd_open(struct diag *diag, const char *options, struct be **out)
 	if (!be)
 		return diag_fail(diag, -ENOMEM, "iommufd: no memory");
 	vfio_be_init(&be->vfio, &iommufd_be_ops, diag);
+	iommufd_user_init(be);
 	be->fd = -1;
 	be->huge_pages = true;
 	ret = parse_options(be, options, &given);
@@ -150,11 +130,12 @@ static void iommufd_caps(struct be *base, struct be_caps *caps)
 	memset(caps, 0, sizeof(*caps));
 	caps->kinds = 1 << IOAS_KIND_KERNEL;
 	vfio_limits_caps(&vfio_to_be(base)->limits, caps);
+	iommufd_user_caps(iommufd_to_be(base), caps);
 }
 
 /* Objects of the kernel. */
 
-static int fail(struct be *be, const char *what)
+int iommufd_fail(struct be *be, const char *what)
 {
 	return diag_fail(be->diag, -errno, "iommufd: %s: %s", what, strerror(errno));
 }
@@ -169,11 +150,12 @@ static int ioas_alloc(struct iommufd_be *be, uint32_t *id)
 	};
 
 	if (ioctl(be->fd, UAPI_IOAS_ALLOC, &alloc))
-		return fail(&be->vfio.base, "IOMMU_IOAS_ALLOC");
+		return iommufd_fail(&be->vfio.base, "IOMMU_IOAS_ALLOC");
 	*id = alloc.out_ioas_id;
 	option.object_id = alloc.out_ioas_id;
 	if (!be->huge_pages && ioctl(be->fd, UAPI_OPTION, &option)) {
-		int ret = fail(&be->vfio.base, "option huge_pages=0: IOMMU_OPTION_HUGE_PAGES");
+		int ret = iommufd_fail(&be->vfio.base,
+				       "option huge_pages=0: IOMMU_OPTION_HUGE_PAGES");
 
 		ioctl(be->fd, UAPI_DESTROY,
 		      &(struct uapi_destroy){ .size = sizeof(struct uapi_destroy), .id = *id });
@@ -182,7 +164,7 @@ static int ioas_alloc(struct iommufd_be *be, uint32_t *id)
 	return 0;
 }
 
-static void destroy(struct iommufd_be *be, uint32_t id)
+void iommufd_destroy(struct iommufd_be *be, uint32_t id)
 {
 	struct uapi_destroy request = { .size = sizeof(request), .id = id };
 
@@ -254,7 +236,7 @@ static int read_ranges(struct iommufd_be *be, uint32_t ioas_id, struct vfio_rang
 	if (ioctl(be->fd, UAPI_IOAS_IOVA_RANGES, &request)) {
 		/* More than fit the array: the lowest of them are enough to go on with. */
 		if (errno != EMSGSIZE)
-			return fail(&be->vfio.base, "IOMMU_IOAS_IOVA_RANGES");
+			return iommufd_fail(&be->vfio.base, "IOMMU_IOAS_IOVA_RANGES");
 		request.num_iovas = VFIO_RANGES_MAX;
 	}
 	ranges->count = request.num_iovas;
@@ -292,6 +274,25 @@ static int fail_attach(struct iommufd_dev *dev, int code)
 			 strerror(-code));
 }
 
+/* The second stage under a stage 1 of our own may have fewer IOVAs than the kernel's own stage 1.
+ */
+static int ask_nesting(struct iommufd_be *be, struct iommufd_dev *dev, uint32_t ioas_id)
+{
+	struct vfio_ranges ranges;
+	uint32_t hwpt_id = 0;
+	uint64_t alignment;
+	int ret;
+
+	iommufd_user_probe(be, dev, ioas_id, &hwpt_id);
+	if (!dev->nests)
+		return 0;
+	ret = read_ranges(be, ioas_id, &ranges, &alignment);
+	if (!ret && ranges.count && ranges.range[ranges.count - 1].last < be->parent_last)
+		be->parent_last = ranges.range[ranges.count - 1].last;
+	iommufd_destroy(be, hwpt_id);
+	return ret;
+}
+
 /* What a device allows: asked in an address space for the purpose. */
 static int ask_device(struct iommufd_be *be, struct iommufd_dev *dev)
 {
@@ -307,9 +308,11 @@ static int ask_device(struct iommufd_be *be, struct iommufd_dev *dev)
 		ret = fail_attach(dev, ret);
 	} else {
 		ret = read_ranges(be, ioas_id, &ranges, &alignment);
+		if (!ret)
+			ret = ask_nesting(be, dev, ioas_id);
 		device_detach(dev);
 	}
-	destroy(be, ioas_id);
+	iommufd_destroy(be, ioas_id);
 	if (ret)
 		return ret;
 	vfio_limits_narrow(&be->vfio.limits, &ranges, page_sizes(be, dev->id) & -alignment);
@@ -390,12 +393,13 @@ static int iommufd_dev_bind(struct be *base, const char *name, struct be_dev **o
 		return diag_fail(base->diag, -ENOMEM, "iommufd: no memory");
 	ret = vfio_dev_init(&dev->vfio, base, name);
 	if (!ret)
-		ret = bind_device(to_be(base), dev);
+		ret = bind_device(iommufd_to_be(base), dev);
 	if (ret) {
 		free(dev);
 		return ret;
 	}
 	vfio_dev_add(&dev->vfio);
+	iommufd_user_bind(iommufd_to_be(base), dev);
 	*out = &dev->vfio.base;
 	return 0;
 }
@@ -404,6 +408,7 @@ static void iommufd_dev_unbind(struct be_dev *base)
 {
 	struct iommufd_dev *dev = (struct iommufd_dev *)base;
 
+	iommufd_user_unbind(iommufd_to_be(base->be), dev);
 	vfio_dev_remove(&dev->vfio);
 	vfio_dev_close(&dev->vfio);
 	free(dev);
@@ -415,15 +420,19 @@ static int iommufd_space_create(struct be *base, const struct be_space_attr *att
 				struct be_space **out)
 {
 	struct iommufd_space *space;
-	int ret = vfio_check_space(base, attr);
+	int ret;
 
+	if (attr->kind == IOAS_KIND_USER)
+		return iommufd_user_create(base, attr, out);
+	ret = vfio_check_space(base, attr);
 	if (ret)
 		return ret;
 	space = calloc(1, sizeof(*space));
 	if (!space)
 		return diag_fail(base->diag, -ENOMEM, "iommufd: no memory");
 	space->vfio.base.be = base;
-	ret = ioas_alloc(to_be(base), &space->ioas_id);
+	space->kind = IOAS_KIND_KERNEL;
+	ret = ioas_alloc(iommufd_to_be(base), &space->pt_id);
 	if (ret) {
 		free(space);
 		return ret;
@@ -437,7 +446,12 @@ static void iommufd_space_destroy(struct be_space *base)
 {
 	struct iommufd_space *space = (struct iommufd_space *)base;
 
-	destroy(to_be(base->be), space->ioas_id);
+	if (space->kind == IOAS_KIND_USER) {
+		iommufd_user_destroy(space);
+		return;
+	}
+	iommufd_nest_destroy(space);
+	iommufd_destroy(iommufd_to_be(base->be), space->pt_id);
 	vfio_maps_destroy(&space->vfio.maps);
 	free(space);
 }
@@ -451,9 +465,11 @@ static int iommufd_attach(struct be_space *base, struct be_dev *base_dev)
 	if (dev->vfio.space == &space->vfio)
 		return 0;
 	ret = vfio_check_neighbours(&dev->vfio, &space->vfio);
+	if (!ret && space->kind == IOAS_KIND_USER)
+		ret = iommufd_user_prepare(space, dev);
 	if (ret)
 		return ret;
-	ret = device_attach(dev, space->ioas_id);
+	ret = device_attach(dev, space->pt_id);
 	if (ret)
 		return fail_attach(dev, ret);
 	dev->vfio.space = &space->vfio;
@@ -491,14 +507,14 @@ static int map_address(struct iommufd_space *space, const struct be_map *map,
 	struct uapi_ioas_map request = {
 		.size = sizeof(request),
 		.flags = map_flags(map->prot),
-		.ioas_id = space->ioas_id,
+		.ioas_id = space->pt_id,
 		.user_va = (uintptr_t)map->va,
 		.length = map->bytes,
 		.iova = map->iova,
 	};
 
 	(*crossings)++;
-	return ioctl(to_be(space->vfio.base.be)->fd, UAPI_IOAS_MAP, &request) ? -errno : 0;
+	return ioctl(iommufd_to_be(space->vfio.base.be)->fd, UAPI_IOAS_MAP, &request) ? -errno : 0;
 }
 
 static int map_file(struct iommufd_space *space, const struct be_map *map,
@@ -507,7 +523,7 @@ static int map_file(struct iommufd_space *space, const struct be_map *map,
 	struct uapi_ioas_map_file request = {
 		.size = sizeof(request),
 		.flags = map_flags(map->prot),
-		.ioas_id = space->ioas_id,
+		.ioas_id = space->pt_id,
 		.fd = mem->fd,
 		.start = mem->fd_offset + ((uintptr_t)map->va - mem->extent.start),
 		.length = map->bytes,
@@ -515,13 +531,14 @@ static int map_file(struct iommufd_space *space, const struct be_map *map,
 	};
 
 	(*crossings)++;
-	return ioctl(to_be(space->vfio.base.be)->fd, UAPI_IOAS_MAP_FILE, &request) ? -errno : 0;
+	return ioctl(iommufd_to_be(space->vfio.base.be)->fd, UAPI_IOAS_MAP_FILE, &request) ? -errno
+											   : 0;
 }
 
 static int map_one(struct vfio_space *base, const struct be_map *map, unsigned int *crossings)
 {
 	struct iommufd_space *space = (struct iommufd_space *)base;
-	struct iommufd_be *be = to_be(base->base.be);
+	struct iommufd_be *be = iommufd_to_be(base->base.be);
 	struct vfio_memory *mem = NULL;
 	int ret;
 
@@ -552,13 +569,13 @@ static int unmap_one(struct vfio_space *base, const struct be_unmap *unmap, unsi
 	struct iommufd_space *space = (struct iommufd_space *)base;
 	struct uapi_ioas_unmap request = {
 		.size = sizeof(request),
-		.ioas_id = space->ioas_id,
+		.ioas_id = space->pt_id,
 		.iova = unmap->iova,
 		.length = unmap->bytes,
 	};
 
 	(*crossings)++;
-	if (ioctl(to_be(base->base.be)->fd, UAPI_IOAS_UNMAP, &request))
+	if (ioctl(iommufd_to_be(base->base.be)->fd, UAPI_IOAS_UNMAP, &request))
 		return -errno;
 	return request.length == unmap->bytes ? 0 : -EIO;
 }
@@ -573,6 +590,16 @@ static int iommufd_unmap(struct be_space *base, const struct be_unmap *unmaps, u
 			 unsigned int *done, unsigned int *crossings)
 {
 	return vfio_unmap_all((struct vfio_space *)base, unmaps, count, done, crossings, unmap_one);
+}
+
+static int iommufd_invalidate(struct be_space *base, const struct be_inval *ranges,
+			      unsigned int count, unsigned int *crossings)
+{
+	const struct iommufd_space *space = (const struct iommufd_space *)base;
+
+	if (space->kind == IOAS_KIND_USER)
+		return iommufd_user_invalidate(base, ranges, count, crossings);
+	return vfio_invalidate(base, ranges, count, crossings);
 }
 
 const struct be_ops iommufd_be_ops = {
@@ -591,8 +618,8 @@ const struct be_ops iommufd_be_ops = {
 	.detach = iommufd_detach,
 	.map = iommufd_map,
 	.unmap = iommufd_unmap,
-	.invalidate = vfio_invalidate,
-	.fault_read = vfio_fault_read,
+	.invalidate = iommufd_invalidate,
+	.fault_read = iommufd_user_fault_read,
 	.iova_ranges = vfio_iova_ranges,
 	.pci = &vfio_pci_ops,
 };

@@ -97,12 +97,39 @@ struct uapi_hw_info_vtd {
 	uint64_t ecap_reg;
 };
 
+#define UAPI_SMMUV3_REPEAT_TLBI 1 /* flags: an erratum, invalidations have to be issued twice */
+
 struct uapi_hw_info_arm_smmuv3 {
 	uint32_t flags;
 	uint32_t reserved;
 	uint32_t idr[6];
 	uint32_t iidr;
 	uint32_t aidr;
+};
+
+#define UAPI_HWPT_NEST_PARENT 1 /* flags */
+#define UAPI_HWPT_DATA_NONE   0 /* data_type */
+#define UAPI_HWPT_DATA_SMMUV3 2
+
+/* pt_id: an IOAS or, for a nested page table, a vIOMMU. EIO: what data_uptr holds is not allowed.
+ */
+struct uapi_hwpt_alloc {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t dev_id;
+	uint32_t pt_id;
+	uint32_t out_hwpt_id;
+	uint32_t reserved;
+	uint32_t data_type;
+	uint32_t data_len;
+	uint64_t data_uptr;
+	uint32_t fault_id;
+	uint32_t reserved2;
+};
+#define UAPI_HWPT_ALLOC UAPI_IOMMU(0x89)
+
+struct uapi_hwpt_smmuv3 {
+	uint64_t ste[2];
 };
 
 /* data_len: in the bytes at data_uptr, which the kernel fills up with zeroes; out its own. */
@@ -119,6 +146,21 @@ struct uapi_hw_info {
 };
 #define UAPI_GET_HW_INFO UAPI_IOMMU(0x8a)
 
+#define UAPI_INVALIDATE_SMMUV3 1 /* data_type: commands of 128 bits */
+
+/* hwpt_id: or a vIOMMU. entry_num: out how many were handled; nothing to build on after an error.
+ */
+struct uapi_hwpt_invalidate {
+	uint32_t size;
+	uint32_t hwpt_id;
+	uint64_t data_uptr;
+	uint32_t data_type;
+	uint32_t entry_len;
+	uint32_t entry_num;
+	uint32_t reserved;
+};
+#define UAPI_HWPT_INVALIDATE UAPI_IOMMU(0x8d)
+
 struct uapi_ioas_map_file {
 	uint32_t size;
 	uint32_t flags;
@@ -129,6 +171,57 @@ struct uapi_ioas_map_file {
 	uint64_t iova;
 };
 #define UAPI_IOAS_MAP_FILE UAPI_IOMMU(0x8f)
+
+#define UAPI_VIOMMU_SMMUV3 1 /* type */
+
+struct uapi_viommu_alloc {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t type;
+	uint32_t dev_id;
+	uint32_t hwpt_id;
+	uint32_t out_viommu_id;
+	uint32_t data_len;
+	uint32_t reserved;
+	uint64_t data_uptr;
+};
+#define UAPI_VIOMMU_ALLOC UAPI_IOMMU(0x90)
+
+/* One for each device; it has to be destroyed before the device is closed. */
+struct uapi_vdevice_alloc {
+	uint32_t size;
+	uint32_t viommu_id;
+	uint32_t dev_id;
+	uint32_t out_vdevice_id;
+	uint64_t virt_id;
+};
+#define UAPI_VDEVICE_ALLOC UAPI_IOMMU(0x91)
+
+#define UAPI_VEVENTQ_SMMUV3 1 /* type: event records of 256 bits */
+
+struct uapi_veventq_alloc {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t viommu_id;
+	uint32_t type;
+	uint32_t veventq_depth;
+	uint32_t out_veventq_id;
+	uint32_t out_veventq_fd;
+	uint32_t reserved;
+};
+#define UAPI_VEVENTQ_ALLOC UAPI_IOMMU(0x93)
+
+/* read() gives a header and an event, or with LOST a header alone. sequence: 31 bits, no gaps. */
+#define UAPI_VEVENTQ_LOST 1
+
+struct uapi_vevent_header {
+	uint32_t flags;
+	uint32_t sequence;
+};
+
+struct uapi_vevent_smmuv3 {
+	uint64_t evt[4];
+};
 
 struct uapi_device_bind {
 	uint32_t argsz;

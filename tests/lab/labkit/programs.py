@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Builds the lab's own programs. Every file of prog/, backend/ and engine/ that has a main() is one;
-the others are linked into those of their folder, and those of prog/ into all. What they test comes
-along in source, so that nothing needs to be built or installed before:
+"""Builds the lab's own programs. Every file of prog/, backend/, engine/ and user/ that has a main()
+is one; the others are linked into those of their folder, and those of prog/ into all. What they test
+comes along in source, so that nothing needs to be built or installed before:
 
     prog/      nothing of this project: they prove the machines
     backend/   the backends over VFIO
     engine/    the whole library
+    user/      the same, where page tables may be our own
 
 They use the headers of the own kernels, as Debian 12's know no iommufd."""
 
@@ -25,9 +26,11 @@ HEADERS = ("include/ioas/*.h", "engine/**/*.h")
 # folder: (what is linked, besides prog/, libraries)
 FOLDERS = {
     "prog": ((), ()),
-    "backend": (("engine/diag.c", "engine/extent.c", "engine/backend/iommufd.c",
-                 "engine/backend/type1.c", "engine/backend/vfio*.c"), ()),
+    "backend": (("engine/diag.c", "engine/extent.c", "engine/backend/iommufd*.c",
+                 "engine/backend/smmuv3.c", "engine/backend/type1.c",
+                 "engine/backend/vfio*.c"), ()),
     "engine": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
+    "user": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
 }
 
 

@@ -7,6 +7,7 @@
 #include <linux/vfio.h>
 #include <stddef.h>
 
+#include "../../../engine/backend/smmuv3.h"
 #include "../../../engine/backend/uapi_iommufd.h"
 
 #define SAME(ours, theirs)	_Static_assert((ours) == (theirs), #ours " is not " #theirs)
@@ -85,6 +86,35 @@ FIELD(uapi_hw_info_arm_smmuv3, iommu_hw_info_arm_smmuv3, idr);
 FIELD(uapi_hw_info_arm_smmuv3, iommu_hw_info_arm_smmuv3, iidr);
 FIELD(uapi_hw_info_arm_smmuv3, iommu_hw_info_arm_smmuv3, aidr);
 
+SAME(UAPI_SMMUV3_REPEAT_TLBI, IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI);
+
+SAME(UAPI_HWPT_ALLOC, IOMMU_HWPT_ALLOC);
+SAME(UAPI_HWPT_NEST_PARENT, IOMMU_HWPT_ALLOC_NEST_PARENT);
+SAME(UAPI_HWPT_DATA_NONE, IOMMU_HWPT_DATA_NONE);
+SAME(UAPI_HWPT_DATA_SMMUV3, IOMMU_HWPT_DATA_ARM_SMMUV3);
+SAME_SIZE(uapi_hwpt_alloc, iommu_hwpt_alloc);
+FIELD(uapi_hwpt_alloc, iommu_hwpt_alloc, flags);
+FIELD(uapi_hwpt_alloc, iommu_hwpt_alloc, dev_id);
+FIELD(uapi_hwpt_alloc, iommu_hwpt_alloc, pt_id);
+FIELD(uapi_hwpt_alloc, iommu_hwpt_alloc, out_hwpt_id);
+FIELD(uapi_hwpt_alloc, iommu_hwpt_alloc, data_type);
+FIELD(uapi_hwpt_alloc, iommu_hwpt_alloc, data_len);
+FIELD(uapi_hwpt_alloc, iommu_hwpt_alloc, data_uptr);
+FIELD(uapi_hwpt_alloc, iommu_hwpt_alloc, fault_id);
+SAME_SIZE(uapi_hwpt_smmuv3, iommu_hwpt_arm_smmuv3);
+FIELD(uapi_hwpt_smmuv3, iommu_hwpt_arm_smmuv3, ste);
+
+SAME(UAPI_HWPT_INVALIDATE, IOMMU_HWPT_INVALIDATE);
+SAME(UAPI_INVALIDATE_SMMUV3, IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3);
+SAME_SIZE(uapi_hwpt_invalidate, iommu_hwpt_invalidate);
+FIELD(uapi_hwpt_invalidate, iommu_hwpt_invalidate, hwpt_id);
+FIELD(uapi_hwpt_invalidate, iommu_hwpt_invalidate, data_uptr);
+FIELD(uapi_hwpt_invalidate, iommu_hwpt_invalidate, data_type);
+FIELD(uapi_hwpt_invalidate, iommu_hwpt_invalidate, entry_len);
+FIELD(uapi_hwpt_invalidate, iommu_hwpt_invalidate, entry_num);
+SAME_SIZE(smmuv3_cmd, iommu_viommu_arm_smmuv3_invalidate);
+SAME_FIELD(smmuv3_cmd, word, iommu_viommu_arm_smmuv3_invalidate, cmd);
+
 SAME(UAPI_IOAS_MAP_FILE, IOMMU_IOAS_MAP_FILE);
 SAME_SIZE(uapi_ioas_map_file, iommu_ioas_map_file);
 FIELD(uapi_ioas_map_file, iommu_ioas_map_file, flags);
@@ -93,6 +123,40 @@ FIELD(uapi_ioas_map_file, iommu_ioas_map_file, fd);
 FIELD(uapi_ioas_map_file, iommu_ioas_map_file, start);
 FIELD(uapi_ioas_map_file, iommu_ioas_map_file, length);
 FIELD(uapi_ioas_map_file, iommu_ioas_map_file, iova);
+
+SAME(UAPI_VIOMMU_ALLOC, IOMMU_VIOMMU_ALLOC);
+SAME(UAPI_VIOMMU_SMMUV3, IOMMU_VIOMMU_TYPE_ARM_SMMUV3);
+SAME_SIZE(uapi_viommu_alloc, iommu_viommu_alloc);
+FIELD(uapi_viommu_alloc, iommu_viommu_alloc, flags);
+FIELD(uapi_viommu_alloc, iommu_viommu_alloc, type);
+FIELD(uapi_viommu_alloc, iommu_viommu_alloc, dev_id);
+FIELD(uapi_viommu_alloc, iommu_viommu_alloc, hwpt_id);
+FIELD(uapi_viommu_alloc, iommu_viommu_alloc, out_viommu_id);
+FIELD(uapi_viommu_alloc, iommu_viommu_alloc, data_len);
+FIELD(uapi_viommu_alloc, iommu_viommu_alloc, data_uptr);
+
+SAME(UAPI_VDEVICE_ALLOC, IOMMU_VDEVICE_ALLOC);
+SAME_SIZE(uapi_vdevice_alloc, iommu_vdevice_alloc);
+FIELD(uapi_vdevice_alloc, iommu_vdevice_alloc, viommu_id);
+FIELD(uapi_vdevice_alloc, iommu_vdevice_alloc, dev_id);
+FIELD(uapi_vdevice_alloc, iommu_vdevice_alloc, out_vdevice_id);
+FIELD(uapi_vdevice_alloc, iommu_vdevice_alloc, virt_id);
+
+SAME(UAPI_VEVENTQ_ALLOC, IOMMU_VEVENTQ_ALLOC);
+SAME(UAPI_VEVENTQ_SMMUV3, IOMMU_VEVENTQ_TYPE_ARM_SMMUV3);
+SAME(UAPI_VEVENTQ_LOST, IOMMU_VEVENTQ_FLAG_LOST_EVENTS);
+SAME_SIZE(uapi_veventq_alloc, iommu_veventq_alloc);
+FIELD(uapi_veventq_alloc, iommu_veventq_alloc, flags);
+FIELD(uapi_veventq_alloc, iommu_veventq_alloc, viommu_id);
+FIELD(uapi_veventq_alloc, iommu_veventq_alloc, type);
+FIELD(uapi_veventq_alloc, iommu_veventq_alloc, veventq_depth);
+FIELD(uapi_veventq_alloc, iommu_veventq_alloc, out_veventq_id);
+FIELD(uapi_veventq_alloc, iommu_veventq_alloc, out_veventq_fd);
+SAME_SIZE(uapi_vevent_header, iommufd_vevent_header);
+FIELD(uapi_vevent_header, iommufd_vevent_header, flags);
+FIELD(uapi_vevent_header, iommufd_vevent_header, sequence);
+SAME_SIZE(uapi_vevent_smmuv3, iommu_vevent_arm_smmuv3);
+FIELD(uapi_vevent_smmuv3, iommu_vevent_arm_smmuv3, evt);
 
 SAME(UAPI_DEVICE_BIND, VFIO_DEVICE_BIND_IOMMUFD);
 FIELD(uapi_device_bind, vfio_device_bind_iommufd, argsz);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The iommufd backend, between its files:
+ *
+ *   iommufd.c       context, devices, KERNEL spaces
+ *   iommufd_user.c  USER spaces: a stage 1 of our own, nested on the kernel's page table
+ *
+ * Locking: see iommufd.c; for what is struct iommufd_faults', its own lock.
+ */
+#ifndef ENGINE_BACKEND_IOMMUFD_H
+#define ENGINE_BACKEND_IOMMUFD_H
+
+#include "uapi_iommufd.h"
+#include "vfio.h"
+
+/* The kernel's objects under the USER children of a KERNEL space. */
+struct iommufd_nest;
+
+struct iommufd_space {
+	struct vfio_space vfio;
+	enum ioas_kind kind;
+	uint32_t pt_id; /* what devices attach to: KERNEL: the IOAS; USER: 0 until the first does */
+
+	/* KERNEL: made for the first device of a child. USER: the parent's, once a device has come.
+	 */
+	_Atomic(struct iommufd_nest *) nest;
+
+	/* USER */
+	struct iommufd_space *parent;
+	uint64_t root;
+	uint64_t *descriptor; /* the context descriptor, and its address in the parent */
+	uint64_t descriptor_addr;
+	uint16_t asid; /* 0 until there is a nest */
+};
+
+struct iommufd_dev {
+	struct vfio_dev vfio;
+	uint32_t id;
+	bool nests;
+	struct iommufd_nest *nest; /* of the vDevice */
+	uint32_t vdevice_id;
+	uint32_t sid; /* the name of the vDevice: what its faults carry */
+	struct iommufd_dev *next_faulting;
+};
+
+/* Where faults come from, and whose they are. */
+struct iommufd_faults {
+	pthread_mutex_t lock;
+	struct iommufd_nest *nests;
+	struct iommufd_dev *devices;
+	uint32_t last_sid;
+};
+
+struct iommufd_be {
+	struct vfio_be vfio;
+	int fd;
+	bool huge_pages;
+	_Atomic bool no_map_file; /* the kernel has no such request */
+	uint64_t parent_last;	  /* highest IOVA of a parent; devices narrow it */
+	struct iommufd_faults faults;
+};
+
+static inline struct iommufd_be *iommufd_to_be(struct be *be)
+{
+	return (struct iommufd_be *)be;
+}
+
+/* Fails with errno, which @what set. */
+int iommufd_fail(struct be *be, const char *what);
+void iommufd_destroy(struct iommufd_be *be, uint32_t id);
+
+void iommufd_user_init(struct iommufd_be *be);
+void iommufd_user_fini(struct iommufd_be *be);
+
+/* USER spaces, if all bound devices can have them. */
+void iommufd_user_caps(struct iommufd_be *be, struct be_caps *caps);
+
+/*
+ * Can a device that is being bound have a stage 1 of ours? @ioas_id is empty and lives for the
+ * purpose; *hwpt_id, to be destroyed by the caller, limits its IOVAs to those of a parent. 0: no;
+ * the log has the reason.
+ */
+void iommufd_user_probe(struct iommufd_be *be, struct iommufd_dev *dev, uint32_t ioas_id,
+			uint32_t *hwpt_id);
+
+/* A device comes, or goes: it is detached. */
+void iommufd_user_bind(struct iommufd_be *be, struct iommufd_dev *dev);
+void iommufd_user_unbind(struct iommufd_be *be, struct iommufd_dev *dev);
+
+int iommufd_user_create(struct be *be, const struct be_space_attr *attr, struct be_space **space);
+void iommufd_user_destroy(struct iommufd_space *space);
+
+/* @dev is about to attach to a USER space: makes all that it takes, pt_id above all. */
+int iommufd_user_prepare(struct iommufd_space *space, struct iommufd_dev *dev);
+
+/* A KERNEL space goes; it has no children left. */
+void iommufd_nest_destroy(struct iommufd_space *parent);
+
+int iommufd_user_invalidate(struct be_space *space, const struct be_inval *ranges,
+			    unsigned int count, unsigned int *crossings);
+int iommufd_user_fault_read(struct be *be, struct be_fault *faults, unsigned int max,
+			    uint64_t *lost);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Structures of Arm SMMUv3 that a user-managed stage 1 needs, packed and unpacked: what goes into
+ * memory, into commands and comes out of events. No state, no system calls; nothing here depends
+ * on an operating system.
+ *
+ * All words are little-endian in memory; this file is built for little-endian processors only.
+ *
+ * Source: Arm System Memory Management Unit architecture specification, SMMU architecture version 3
+ * (IHI 0070). Each function names its section.
+ */
+#ifndef ENGINE_BACKEND_SMMUV3_H
+#define ENGINE_BACKEND_SMMUV3_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SMMUV3_IDRS 6 /* SMMU_IDR0 to SMMU_IDR5 */
+
+struct smmuv3_cmd {
+	uint64_t word[2];
+};
+
+struct smmuv3_event {
+	uint32_t sid;
+	uint64_t iova;	 /* page address; 0 if the event has none */
+	uint32_t reason; /* enum ioas_fault_reason */
+	uint32_t prot;	 /* IOAS_READ or IOAS_WRITE */
+};
+
+/*
+ * Can this SMMU walk tables of IOAS_FORMAT_ARM64_S1_4K that a processor writes with plain stores,
+ * under a second stage? Return: NULL, or what is missing, in words for a message.
+ */
+const char *smmuv3_why_not(const uint32_t idr[SMMUV3_IDRS]);
+
+unsigned int smmuv3_asid_bits(const uint32_t idr[SMMUV3_IDRS]);
+
+/* Are there commands for ranges? */
+bool smmuv3_has_ranges(const uint32_t idr[SMMUV3_IDRS]);
+
+/* The part of a stream table entry that names one context descriptor, at an aligned address. */
+#define SMMUV3_CD_WORDS 8
+void smmuv3_ste(uint64_t ste[2], uint64_t cd_addr);
+
+/* The context descriptor of a table of IOAS_FORMAT_ARM64_S1_4K. */
+void smmuv3_cd(uint64_t cd[SMMUV3_CD_WORDS], const uint32_t idr[SMMUV3_IDRS], uint64_t root,
+	       uint16_t asid);
+
+/* Everything that an ASID has in the TLBs. */
+struct smmuv3_cmd smmuv3_tlbi_asid(uint16_t asid);
+
+/* Whole pages of 4 KiB. */
+struct smmuv3_range {
+	uint64_t iova;
+	uint64_t bytes;
+	bool leaf; /* only leaf entries changed */
+};
+
+/*
+ * Commands for a range of an ASID, with @ranges such that name more than one page. Return: how many
+ * were written, or 0 if more than @max would be needed.
+ */
+unsigned int smmuv3_tlbi_range(struct smmuv3_cmd *cmds, unsigned int max, uint16_t asid,
+			       const struct smmuv3_range *range, bool ranges);
+
+/* Return: false for records that are no fault of a device's access. */
+bool smmuv3_event(const uint64_t record[4], struct smmuv3_event *event);
+
+#endif
