@@ -11,7 +11,8 @@ const struct bench_table *const bench_tables[] = {
 	&bench_urcu_peers,
 #endif
 #ifdef BENCH_HAVE_LIBRARY
-	&bench_map_cases,  &bench_window_cases, &bench_iova_cases, &bench_translate_cases,
+	&bench_map_cases,  &bench_pgtable_cases,   &bench_window_cases,
+	&bench_iova_cases, &bench_translate_cases,
 #endif
 };
 const size_t bench_table_count = sizeof(bench_tables) / sizeof(bench_tables[0]);

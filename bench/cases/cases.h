@@ -7,6 +7,7 @@
 
 extern const struct bench_table bench_floors;
 extern const struct bench_table bench_map_cases;
+extern const struct bench_table bench_pgtable_cases;
 extern const struct bench_table bench_window_cases;
 extern const struct bench_table bench_iova_cases;
 extern const struct bench_table bench_translate_cases;
