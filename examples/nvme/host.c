@@ -2,6 +2,7 @@
 #include "host.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "say.h"
@@ -132,6 +133,23 @@ void *nvme_host_alloc(struct nvme_host *host, size_t bytes, ioas_iova_t *iova)
 bool nvme_host_is_user(const struct nvme_host *host)
 {
 	return ioas_get_kind(host->as) == IOAS_KIND_USER;
+}
+
+uint64_t nvme_host_faults(struct nvme_host *host, bool show)
+{
+	struct ioas_stats stats = { .size = sizeof(stats) };
+	struct ioas_fault faults[4];
+	int count;
+
+	if (show) {
+		count = ioas_fault_poll(host->ctx, faults, 4);
+		for (int i = 0; i < count; i++)
+			nvme_say("a DMA was stopped: %s at IOVA 0x%" PRIx64 ", reason %u",
+				 faults[i].prot & IOAS_WRITE ? "write" : "read",
+				 (uint64_t)faults[i].iova, faults[i].reason);
+	}
+	ioas_ctx_stats(host->ctx, &stats);
+	return stats.faults;
 }
 
 uint64_t nvme_host_crossings(const struct nvme_host *host)

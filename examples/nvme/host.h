@@ -46,6 +46,12 @@ void *nvme_host_alloc(struct nvme_host *host, size_t bytes, ioas_iova_t *iova);
 /* Does the address space have windows (kind USER)? */
 bool nvme_host_is_user(const struct nvme_host *host);
 
+/*
+ * DMAs of the device that were stopped, so far; the first of those not seen yet are printed when
+ * @show. Not every backend knows of them.
+ */
+uint64_t nvme_host_faults(struct nvme_host *host, bool show);
+
 /* System calls made by the hot calls so far. */
 uint64_t nvme_host_crossings(const struct nvme_host *host);
 

@@ -10,8 +10,9 @@
 
 #include "say.h"
 
-#define IO_QUEUE    1
-#define CHAIN_BYTES 128 /* of the first page when lists are to be chained early */
+#define IO_QUEUE     1
+#define INTERRUPT_MS 2000
+#define CHAIN_BYTES  128 /* of the first page when lists are to be chained early */
 
 /* Memory for lists: two pages a slot, or the end of one and the two that follow. */
 static int make_lists(struct nvme_io *io, struct nvme_io_slot *slot)
@@ -170,8 +171,18 @@ int nvme_io_submit(struct nvme_io *io, const struct nvme_request *request)
 				 request->bytes, request->va);
 	}
 	nvme_queue_put(&io->queue, &command);
+	slot->busy = true;
 	io->free_count--;
 	return 0;
+}
+
+void nvme_io_release(struct nvme_io *io)
+{
+	for (unsigned int i = 0; i < NVME_DEPTH_MAX; i++) {
+		if (io->slots[i].busy)
+			take_away(io, &io->slots[i]);
+		io->slots[i].busy = false;
+	}
 }
 
 /* Take what has completed. Return: how many, or a negative errno. */
@@ -181,11 +192,12 @@ static int reap(struct nvme_io *io, nvme_io_done_fn done, void *arg)
 	int count = 0, ret;
 
 	while (nvme_queue_take(&io->queue, &completion)) {
-		struct nvme_io_slot *slot = &io->slots[completion.command_id];
+		struct nvme_io_slot *slot = &io->slots[completion.command_id % NVME_DEPTH_MAX];
 
-		if (completion.command_id >= io->options.depth)
-			return nvme_fail(-EIO, "completion of command %u, which does not exist",
+		if (completion.command_id >= NVME_DEPTH_MAX || !slot->busy)
+			return nvme_fail(-EIO, "completion of command %u, which is not in flight",
 					 completion.command_id);
+		slot->busy = false;
 		ret = take_away(io, slot);
 		if (ret)
 			return ret;
@@ -200,23 +212,34 @@ static int reap(struct nvme_io *io, nvme_io_done_fn done, void *arg)
 	return count;
 }
 
-static int pause_until(struct nvme_io *io, uint64_t deadline)
+/* Sleep until the device interrupts. Completions without an interrupt are an error. */
+static int sleep_until(struct nvme_io *io, uint64_t left_ms)
 {
 	struct pollfd poller = { .fd = io->eventfd, .events = POLLIN };
-	const uint64_t now = nvme_now_ms();
 	uint64_t count;
+	int ready = poll(&poller, 1, left_ms < INTERRUPT_MS ? (int)left_ms : INTERRUPT_MS);
+
+	/* One that came at the last moment has its interrupt under way. */
+	if (!ready && nvme_queue_has(&io->queue) && !poll(&poller, 1, INTERRUPT_MS))
+		return nvme_fail(-EIO,
+				 "completions come, interrupts do not: leave --irq out, or see "
+				 "whether the device's MSI-X writes are translated");
+	if (poller.revents && read(io->eventfd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return nvme_fail(-errno, "eventfd");
+	return 0;
+}
+
+static int pause_until(struct nvme_io *io, uint64_t deadline)
+{
+	const uint64_t now = nvme_now_ms();
 
 	if (now > deadline)
 		return nvme_fail(-ETIMEDOUT, "no completion for %u s, %u in flight; CSTS is 0x%x",
 				 NVME_TIMEOUT_MS / 1000, nvme_io_in_flight(io),
 				 nvme_ctrl_status(io->ctrl));
-	if (io->eventfd < 0) {
-		sched_yield();
-		return 0;
-	}
-	if (poll(&poller, 1, (int)(deadline - now) + 1) == 1 &&
-	    read(io->eventfd, &count, sizeof(count)) < 0)
-		return nvme_fail(-errno, "eventfd");
+	if (io->eventfd >= 0)
+		return sleep_until(io, deadline - now + 1);
+	sched_yield();
 	return 0;
 }
 

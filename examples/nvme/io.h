@@ -25,6 +25,7 @@ struct nvme_request {
 };
 
 struct nvme_io_slot {
+	bool busy;
 	struct nvme_request request;
 	struct nvme_mapping mapping;
 	struct nvme_list_piece pieces[3];
@@ -60,8 +61,11 @@ typedef void (*nvme_io_done_fn)(void *arg, const struct nvme_request *request, u
 int nvme_io_open(struct nvme_io *io, struct nvme_ctrl *ctrl, struct nvme_mapper *mapper,
 		 const struct nvme_io_options *options);
 
-/* Nothing is in flight. */
+/* Take the queues away from the controller. */
 void nvme_io_close(struct nvme_io *io);
+
+/* After the controller has been closed: take away the buffers of requests that never completed. */
+void nvme_io_release(struct nvme_io *io);
 
 /* The most that one request may move. */
 uint32_t nvme_io_max_bytes(const struct nvme_ctrl *ctrl);

@@ -53,22 +53,21 @@ static bool run_probe(struct nvme_io *io, struct ioas_mem *arena,
 	struct nvme_probe_result result;
 	int ret = nvme_probe_run(io, arena, options->probe_rounds, &result);
 
-	printf("PROBE backend=%s mode=%s rounds=%u untouched=%u landed=%u wrong=%u%s\n",
+	printf("PROBE backend=%s mode=%s rounds=%u untouched=%u landed=%u wrong=%u "
+	       "faults=%" PRIu64 "%s\n",
 	       ioas_ctx_backend(io->ctrl->host->ctx), nvme_mode_name(options->mode), result.rounds,
-	       result.untouched, result.landed, result.wrong, ret ? " incomplete" : "");
+	       result.untouched, result.landed, result.wrong, result.faults,
+	       ret ? " incomplete" : "");
 	return !ret && !result.landed && !result.wrong;
 }
 
-static bool run_io(struct nvme_ctrl *ctrl, struct nvme_mapper *mapper, struct ioas_mem *arena,
-		   const struct nvme_options *options)
+static bool run_io(struct nvme_io *io, struct ioas_mem *arena, const struct nvme_options *options)
 {
-	static struct nvme_io io;
-	bool good = !nvme_io_open(&io, ctrl, mapper, &options->io);
+	bool good = options->probe_rounds ? run_probe(io, arena, options)
+					  : run_load(io, arena, options);
 
-	if (good)
-		good = options->probe_rounds ? run_probe(&io, arena, options)
-					     : run_load(&io, arena, options);
-	nvme_io_close(&io);
+	if (!good)
+		nvme_host_faults(io->ctrl->host, true);
 	return good;
 }
 
@@ -78,6 +77,7 @@ static bool run(struct nvme_host *host, const struct nvme_options *options)
 					      .numa_node = IOAS_NUMA_ANY,
 					      .bytes = options->memory_bytes };
 	struct nvme_mapper mapper;
+	static struct nvme_io io;
 	struct nvme_ctrl ctrl;
 	struct ioas_mem *arena;
 	bool good = false;
@@ -87,9 +87,12 @@ static bool run(struct nvme_host *host, const struct nvme_options *options)
 	if (!nvme_ctrl_open(&ctrl, host)) {
 		describe(&ctrl);
 		if (!nvme_mapper_open(&mapper, host, arena, options->cache_bytes)) {
-			good = run_io(&ctrl, &mapper, arena, options);
+			good = !nvme_io_open(&io, &ctrl, &mapper, &options->io) &&
+			       run_io(&io, arena, options);
 			/* The device first: nothing may be unmapped under its hands. */
+			nvme_io_close(&io);
 			nvme_ctrl_close(&ctrl);
+			nvme_io_release(&io);
 			nvme_mapper_close(&mapper);
 		}
 		nvme_ctrl_close(&ctrl);

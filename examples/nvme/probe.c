@@ -102,5 +102,6 @@ int nvme_probe_run(struct nvme_io *io, struct ioas_mem *arena, unsigned int roun
 					  "between requests");
 	for (unsigned int i = 0; !ret && i < rounds; i++)
 		ret = round_at(io, (char *)ioas_mem_va(arena) + i * 37 % places * BYTES, result);
+	result->faults = nvme_host_faults(io->ctrl->host, false);
 	return ret;
 }

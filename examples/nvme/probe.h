@@ -13,6 +13,7 @@ struct nvme_probe_result {
 	unsigned int rounds;
 	unsigned int untouched; /* reads that did not land */
 	unsigned int landed;
+	uint64_t faults;    /* as the backend counts them, where it can */
 	unsigned int wrong; /* visible buffers that did not receive what is on the device */
 };
 

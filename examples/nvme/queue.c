@@ -74,6 +74,11 @@ bool nvme_queue_take(struct nvme_queue *queue, struct nvme_completion *completio
 	return true;
 }
 
+bool nvme_queue_has(const struct nvme_queue *queue)
+{
+	return (queue->cq[queue->cq_head].status & NVME_STATUS_PHASE) == queue->phase;
+}
+
 void nvme_queue_release(struct nvme_queue *queue)
 {
 	if (queue->cq_told == queue->cq_head)

@@ -42,6 +42,9 @@ void nvme_queue_ring(struct nvme_queue *queue);
 /* Take the next completion. Return: false when there is none. */
 bool nvme_queue_take(struct nvme_queue *queue, struct nvme_completion *completion);
 
+/* Is there a completion to take? */
+bool nvme_queue_has(const struct nvme_queue *queue);
+
 /* Give the entries of completions that were taken back to the device, if any. */
 void nvme_queue_release(struct nvme_queue *queue);
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs examples/nvme in the lab: builds it with the library for a machine, boots the machine with the
-controller bound to vfio-pci, and reads what the program says of itself."""
+"""Runs examples/nvme in the lab: builds it with the library for a machine, boots the machine with
+the controller bound to vfio-pci, and reads what the program says of itself."""
 
 import os
 import re
@@ -25,6 +25,8 @@ BACKENDS = {
     "x86-scalable": ("iommufd", "type1"),
     "arm-smmuv3": ("iommufd", "type1"),
 }
+# Where the first backend lets user space make page tables.
+WITH_USER_TABLES = ("arm-smmuv3",)
 # The image, and the memory from which buffers are taken; huge pages for that memory.
 IMAGE = 256 << 20
 HUGEPAGES = ["2M=160"]
@@ -59,8 +61,9 @@ def make(path, arch, files):
 class Load:
     """One run of the program (or of another command line), with what is expected of it."""
 
-    def __init__(self, name, arguments, judge=None, command=None):
+    def __init__(self, name, arguments, judge=None, command=None, known=None):
         self.name = name
+        self.known = known      # why it is known to fail, if it is
         self.command = command or "exec nvme --device \"$LAB_NVME0\" " + shlex.join(arguments)
         self.judge = judge or (lambda values: None)
         self.test = None
