@@ -135,13 +135,15 @@ static unsigned int find_holes(struct ioas *as, struct ioas_range *holes)
 static int make_iova(struct ioas *as, const struct ioas_opts *opts)
 {
 	struct ioas_ctx *ctx = as->ctx;
-	struct ioas_range holes[HOLES_MAX], aperture, *reserved;
+	struct ioas_range holes[HOLES_MAX + 1], aperture, *reserved;
 	unsigned int count;
 	int ret = choose_aperture(as, opts, &aperture);
 
 	if (ret)
 		return ret;
 	count = find_holes(as, holes);
+	if (as->kind == IOAS_KIND_USER && ctx->caps.interrupts.last)
+		holes[count++] = ctx->caps.interrupts;
 	reserved = calloc(opts->reserved_count + count + 1, sizeof(*reserved));
 	if (!reserved)
 		return diag_fail(&ctx->diag, -ENOMEM, "no memory for reserved ranges");
@@ -183,6 +185,17 @@ static int make_kernel(struct ioas *as)
 	return backend_space(as, &attr);
 }
 
+/* Interrupts go through the table like any other write. */
+static int map_interrupts(struct ioas *as)
+{
+	const struct ioas_range *range = &as->ctx->caps.interrupts;
+	struct pt_map_args args = { .oa = range->start, .prot = IOAS_WRITE };
+
+	if (!range->last)
+		return 0;
+	return pt_map(as->pt, NULL, range->start, range->last - range->start + 1, &args, 0);
+}
+
 static int make_user(struct ioas *as, const struct ioas_opts *opts)
 {
 	struct ioas_ctx *ctx = as->ctx;
@@ -197,6 +210,7 @@ static int make_user(struct ioas *as, const struct ioas_opts *opts)
 	atomic_fetch_add(&as->parent->children, 1);
 	tables_init(&as->tables, as->parent);
 	ret = pt_create(as->format, &as->tables.mem, &as->pt);
+	ret = ret ?: map_interrupts(as);
 	if (ret)
 		return diag_fail(&ctx->diag, ret, "no memory for page tables (RLIMIT_MEMLOCK?)");
 	as->batch_max = opts->batch_max ? opts->batch_max : BATCH_DEFAULT;

@@ -34,6 +34,11 @@ struct be_caps {
 	uint64_t page_sizes;	/* of KERNEL tables */
 	struct ioas_range iova; /* of KERNEL spaces */
 	uint64_t parent_last;	/* highest IOVA of KERNEL spaces under USER ones, 0 for iova.last */
+	/*
+	 * USER: where devices write to raise interrupts, mapped by the kernel in every parent; last
+	 * 0: not through their tables. USER tables map it as it is.
+	 */
+	struct ioas_range interrupts;
 	uint64_t max_maps;	/* live KERNEL mappings, 0 for no limit */
 	/*
 	 * Invalidation: from how many ranges on is one flush of the whole space cheaper, and how

@@ -55,8 +55,9 @@ struct iommufd_be {
 	struct vfio_be vfio;
 	int fd;
 	bool huge_pages;
-	_Atomic bool no_map_file; /* the kernel has no such request */
-	uint64_t parent_last;	  /* highest IOVA of a parent; devices narrow it */
+	_Atomic bool no_map_file;     /* the kernel has no such request */
+	uint64_t parent_last;	      /* highest IOVA of a parent; devices narrow it */
+	struct ioas_range interrupts; /* see struct be_caps */
 	struct iommufd_faults faults;
 };
 

@@ -17,6 +17,8 @@
  * invalid ones (IHI 0070, 3.17). What a device must not see before its entry is written is the
  * driver's doorbell, which its own barrier orders.
  *
+ * A device raises interrupts by writes through our table, in a range that be_caps.interrupts names.
+ *
  * Memory ordering of an invalidation: entries were cleared by stores that happen before the call
  * (inval.h). The kernel writes our commands to its queue and then tells the SMMU by a register; the
  * barrier before that register (dma_wmb() in arm_smmu_cmdq_issue_cmdlist(), a DMB OSHST) orders all
@@ -39,6 +41,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -142,6 +145,7 @@ void iommufd_user_caps(struct iommufd_be *be, struct be_caps *caps)
 	caps->kinds |= 1 << IOAS_KIND_USER;
 	caps->user_formats = 1 << IOAS_FORMAT_ARM64_S1_4K;
 	caps->parent_last = be->parent_last;
+	caps->interrupts = be->interrupts;
 }
 
 static const char *why_no_viommu(int code)
@@ -201,12 +205,36 @@ void iommufd_user_probe(struct iommufd_be *be, struct iommufd_dev *dev, uint32_t
 
 /* Devices. */
 
+/*
+ * Stage 1 translates the writes by which a device raises interrupts, too. The kernel has an IOVA
+ * range for them, the same for all devices, in which it maps what it needs in the parent.
+ */
+static void find_interrupts(struct iommufd_be *be, const struct iommufd_dev *dev)
+{
+	char path[VFIO_PATH_BYTES], line[128], type[32];
+	unsigned long long start, last;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%u/reserved_regions",
+		 dev->vfio.group);
+	file = fopen(path, "re");
+	if (!file)
+		return;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%llx %llx %31s", &start, &last, type) == 3 &&
+		    !strcmp(type, "msi"))
+			be->interrupts = (struct ioas_range){ start, last };
+	fclose(file);
+}
+
 void iommufd_user_bind(struct iommufd_be *be, struct iommufd_dev *dev)
 {
 	struct vfio_dev *neighbour = vfio_dev_neighbour(&dev->vfio, false);
 
 	if (neighbour)
 		dev->nests = ((struct iommufd_dev *)neighbour)->nests;
+	if (dev->nests)
+		find_interrupts(be, dev);
 	pthread_mutex_lock(&be->faults.lock);
 	dev->sid = ++be->faults.last_sid;
 	dev->next_faulting = be->faults.devices;
