@@ -10,9 +10,10 @@
 
 #include "say.h"
 
-#define IO_QUEUE     1
-#define INTERRUPT_MS 2000
-#define CHAIN_BYTES  128 /* of the first page when lists are to be chained early */
+#define IO_QUEUE	 1
+#define INTERRUPT_MS	 2000
+#define FAILURES_PRINTED 8
+#define CHAIN_BYTES	 128 /* of the first page when lists are to be chained early */
 
 /* Memory for lists: two pages a slot, or the end of one and the two that follow. */
 static int make_lists(struct nvme_io *io, struct nvme_io_slot *slot)
@@ -201,7 +202,7 @@ static int reap(struct nvme_io *io, nvme_io_done_fn done, void *arg)
 		ret = take_away(io, slot);
 		if (ret)
 			return ret;
-		if (!NVME_STATUS_IS_OK(completion.status))
+		if (!NVME_STATUS_IS_OK(completion.status) && io->failures++ < FAILURES_PRINTED)
 			nvme_ctrl_failed(&completion, slot->request.write ? "write" : "read");
 		io->free[io->free_count++] = completion.command_id;
 		done(arg, &slot->request,

@@ -52,6 +52,7 @@ struct nvme_io {
 	struct nvme_io_slot slots[NVME_DEPTH_MAX];
 	uint16_t free[NVME_DEPTH_MAX];
 	unsigned int free_count;
+	unsigned int failures; /* requests; the first few are printed */
 };
 
 /* @status: of the completion: 0 or what NVME_STATUS_IS_OK() refuses. */
