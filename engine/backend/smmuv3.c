@@ -113,15 +113,21 @@ struct smmuv3_cmd smmuv3_tlbi_asid(uint16_t asid)
 unsigned int smmuv3_tlbi_range(struct smmuv3_cmd *cmds, unsigned int max, uint16_t asid,
 			       const struct smmuv3_range *range, bool ranges)
 {
-	const uint64_t num_max = 32, tg_4k = FIELD(1, 10);
+	const uint64_t num_max = 32, scale_max = 31, tg_4k = FIELD(1, 10);
 	uint64_t pages = range->bytes >> IOAS_PAGE_SHIFT;
 	uint64_t iova = range->iova;
 	unsigned int count = 0;
 
 	while (pages) {
-		unsigned int scale = ranges ? __builtin_ctzll(pages) : 0;
-		uint64_t num = ranges ? pages >> scale & (num_max - 1) : 1;
+		uint64_t scale = ranges ? __builtin_ctzll(pages) : 0;
+		uint64_t num;
 		struct smmuv3_cmd *cmd = &cmds[count];
+
+		if (scale > scale_max)
+			scale = scale_max;
+		num = ranges ? pages >> scale & (num_max - 1) : 1;
+		if (!num)
+			num = num_max;
 
 		if (count++ == max)
 			return 0;

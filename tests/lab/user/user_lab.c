@@ -149,6 +149,22 @@ void user_check_fault(struct user_lab *lab, ioas_iova_t iova, enum ioas_fault_re
 		FAIL("no fault at IOVA 0x%llx", (unsigned long long)iova);
 }
 
+int user_drop_faults(struct user_lab *lab)
+{
+	struct ioas_fault faults[64];
+	int total = 0;
+
+	for (int quiet = 0; quiet < 4; quiet++) {
+		int count = ioas_fault_poll(lab->ctx, faults, 64);
+
+		CHECK(count >= 0);
+		total += count;
+		quiet = count ? 0 : quiet;
+		usleep(5000);
+	}
+	return total;
+}
+
 void user_check_no_fault(struct user_lab *lab)
 {
 	struct ioas_fault fault;

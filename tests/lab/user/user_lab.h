@@ -54,6 +54,8 @@ bool user_is_read(struct user_lab *lab, ioas_iova_t iova, int page);
 /* Every fault since the last look was of edu, at this IOVA, and there was at least one. */
 void user_check_fault(struct user_lab *lab, ioas_iova_t iova, enum ioas_fault_reason reason,
 		      uint32_t prot);
+/* Reads faults until none come any more. Return: how many. */
+int user_drop_faults(struct user_lab *lab);
 void user_check_no_fault(struct user_lab *lab);
 
 #endif
