@@ -186,30 +186,61 @@ void nvme_io_release(struct nvme_io *io)
 	}
 }
 
-/* Take what has completed. Return: how many, or a negative errno. */
-static int reap(struct nvme_io *io, nvme_io_done_fn done, void *arg)
+/* A request that has completed, and whose buffer is still visible. */
+struct finished {
+	struct nvme_io_slot *slot;
+	uint16_t id;
+	uint16_t status;
+};
+
+/* Return: how many, up to @max; or a negative errno. */
+static int take(struct nvme_io *io, struct finished *finished, unsigned int max)
 {
 	struct nvme_completion completion;
-	int count = 0, ret;
+	unsigned int count = 0;
 
-	while (nvme_queue_take(&io->queue, &completion)) {
-		struct nvme_io_slot *slot = &io->slots[completion.command_id % NVME_DEPTH_MAX];
+	while (count < max && nvme_queue_take(&io->queue, &completion)) {
+		const uint16_t id = completion.command_id;
 
-		if (completion.command_id >= NVME_DEPTH_MAX || !slot->busy)
+		if (id >= NVME_DEPTH_MAX || !io->slots[id].busy)
 			return nvme_fail(-EIO, "completion of command %u, which is not in flight",
-					 completion.command_id);
-		slot->busy = false;
-		ret = take_away(io, slot);
-		if (ret)
-			return ret;
-		if (!NVME_STATUS_IS_OK(completion.status) && io->failures++ < FAILURES_PRINTED)
-			nvme_ctrl_failed(&completion, slot->request.write ? "write" : "read");
-		io->free[io->free_count++] = completion.command_id;
-		done(arg, &slot->request,
-		     NVME_STATUS_IS_OK(completion.status) ? 0 : completion.status);
+					 id);
+		io->slots[id].busy = false;
+		finished[count] = (struct finished){ .slot = &io->slots[id], .id = id };
+		if (!NVME_STATUS_IS_OK(completion.status)) {
+			finished[count].status = completion.status;
+			if (io->failures++ < FAILURES_PRINTED)
+				nvme_ctrl_failed(&completion, finished[count].slot->request.write
+								      ? "write"
+								      : "read");
+		}
 		count++;
 	}
 	nvme_queue_release(&io->queue);
+	return (int)count;
+}
+
+/*
+ * All that has completed is taken away from the device together, before the caller hears of it.
+ * Return: how many requests, or a negative errno.
+ */
+static int reap(struct nvme_io *io, nvme_io_done_fn done, void *arg)
+{
+	struct finished finished[NVME_DEPTH_MAX];
+	struct nvme_mapping *mappings[NVME_DEPTH_MAX];
+	unsigned int visible = 0;
+	int count = take(io, finished, NVME_DEPTH_MAX), ret;
+
+	for (int i = 0; i < count; i++)
+		if (!finished[i].slot->request.unmapped)
+			mappings[visible++] = &finished[i].slot->mapping;
+	ret = count < 0 ? count : nvme_mapper_put_many(io->mapper, mappings, visible);
+	if (ret)
+		return ret;
+	for (int i = 0; i < count; i++) {
+		io->free[io->free_count++] = finished[i].id;
+		done(arg, &finished[i].slot->request, finished[i].status);
+	}
 	return count;
 }
 

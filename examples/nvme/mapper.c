@@ -100,13 +100,30 @@ static int grant(struct nvme_mapper *mapper, const struct pages *pages)
 	return ret ? fail(mapper, ret, "grant") : 0;
 }
 
-static int revoke(struct nvme_mapper *mapper, const struct pages *pages)
+static int revoke(struct nvme_mapper *mapper, const uint32_t *slots, unsigned int count)
 {
-	uint32_t slots[SLOTS_MAX];
-	int ret = ioas_window_revoke(mapper->host->queue, mapper->window, slots,
-				     slots_of(mapper, pages, slots));
+	int ret = ioas_window_revoke(mapper->host->queue, mapper->window, slots, count);
 
 	return ret ? fail(mapper, ret, "revoke") : 0;
+}
+
+static int revoke_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
+		       unsigned int count)
+{
+	uint32_t slots[SLOTS_MAX];
+	unsigned int filled = 0;
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < count; i++) {
+		const struct pages pages = pages_of(mappings[i]->va, mappings[i]->bytes);
+
+		if (filled + pages.bytes / IOAS_PAGE_SIZE > SLOTS_MAX) {
+			ret = revoke(mapper, slots, filled);
+			filled = 0;
+		}
+		filled += slots_of(mapper, &pages, slots + filled);
+	}
+	return ret ?: filled ? revoke(mapper, slots, filled) : 0;
 }
 
 static void one_run(struct nvme_mapping *mapping, ioas_iova_t iova)
@@ -141,7 +158,7 @@ int nvme_mapper_get(struct nvme_mapper *mapper, void *va, size_t bytes, uint32_t
 	return 0;
 }
 
-int nvme_mapper_put(struct nvme_mapper *mapper, struct nvme_mapping *mapping)
+static int put_one(struct nvme_mapper *mapper, const struct nvme_mapping *mapping)
 {
 	const struct pages pages = pages_of(mapping->va, mapping->bytes);
 	int ret;
@@ -150,10 +167,25 @@ int nvme_mapper_put(struct nvme_mapper *mapper, struct nvme_mapping *mapping)
 		nvme_regcache_put(&mapper->cache, mapping->va, mapping->bytes);
 		return 0;
 	}
-	if (mapper->window)
-		return revoke(mapper, &pages);
 	if (mapper->host->mode == NVME_STATIC)
 		return 0;
 	ret = ioas_unmap(mapper->host->queue, mapping->runs[0].iova - pages.offset, pages.bytes);
 	return ret ? fail(mapper, ret, "unmap of a buffer") : 0;
+}
+
+int nvme_mapper_put_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
+			 unsigned int count)
+{
+	int ret = 0;
+
+	if (mapper->window)
+		return revoke_many(mapper, mappings, count);
+	for (unsigned int i = 0; i < count; i++)
+		ret = put_one(mapper, mappings[i]) ?: ret;
+	return ret;
+}
+
+int nvme_mapper_put(struct nvme_mapper *mapper, struct nvme_mapping *mapping)
+{
+	return nvme_mapper_put_many(mapper, &mapping, 1);
 }

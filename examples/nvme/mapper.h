@@ -57,4 +57,8 @@ int nvme_mapper_get(struct nvme_mapper *mapper, void *va, size_t bytes, uint32_t
 		    struct nvme_mapping *mapping);
 int nvme_mapper_put(struct nvme_mapper *mapper, struct nvme_mapping *mapping);
 
+/* Several at once: with windows, for one invalidation in all. */
+int nvme_mapper_put_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
+			 unsigned int count);
+
 #endif

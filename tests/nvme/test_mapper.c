@@ -169,6 +169,34 @@ static void costs(void **state)
 	stop(&r);
 }
 
+/* Buffers that are put together cost one invalidation on windows, and are all gone. */
+static void put_together(void **state)
+{
+	struct nvme_mapping mappings[8], *list[8];
+	const struct variant *variant = *state;
+	uint64_t crossings;
+	struct rig r;
+
+	start(&r, variant, 0);
+	for (unsigned int i = 0; i < 8; i++) {
+		list[i] = &mappings[i];
+		/* More pages in all than one call takes. */
+		assert_int_equal(nvme_mapper_get(&r.mapper, r.va + i * 640 * 1024, 600 * 1024,
+						 IOAS_RW, list[i]),
+				 0);
+		assert_int_equal(device_writes(&r, list[i], i), 0);
+	}
+	crossings = nvme_host_crossings(&r.host);
+	assert_int_equal(nvme_mapper_put_many(&r.mapper, list, 8), 0);
+	crossings = nvme_host_crossings(&r.host) - crossings;
+	assert_int_equal(crossings, variant->kind == IOAS_KIND_USER ? 2 : 8);
+	for (unsigned int i = 0; i < 8; i++) {
+		assert_int_equal(device_writes(&r, list[i], 0xff), -EFAULT);
+		assert_true(holds(r.va + i * 640 * 1024, 600 * 1024, i));
+	}
+	stop(&r);
+}
+
 /* A buffer in use keeps its chunk, whatever the budget is. */
 static void budget(void **state)
 {
@@ -249,6 +277,8 @@ int main(void)
 		TEST("costs: USER static", costs, 3),
 		TEST("costs: USER strict", costs, 4),
 		TEST("costs: USER batched", costs, 5),
+		TEST("put together: KERNEL strict", put_together, 1),
+		TEST("put together: USER strict", put_together, 4),
 		TEST("cache: budget", budget, 2),
 		TEST("cache: over a border", over_a_border, 2),
 	};
