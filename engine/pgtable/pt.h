@@ -8,9 +8,9 @@
  * related.
  *
  * Locking: none on the hot calls. Whoever calls pt_map() or pt_unmap() owns the IOVA range; the
- * exceptions are written at PT_CLAIM and pt_claim(). Tables are installed with compare-and-swap
- * and stay until pt_destroy(), so that paging-structure caches stay warm, unmapping needs no more
- * than a leaf-only invalidation, and nobody has to wait for a reader.
+ * exceptions are written at struct pt_map_args and pt_claim(). Tables are installed with
+ * compare-and-swap and stay until pt_destroy(), so that paging-structure caches stay warm,
+ * unmapping needs no more than a leaf-only invalidation, and nobody has to wait for a reader.
  *
  * A leaf entry that is not present carries a stamp in bits which hardware ignores: who may reuse
  * the entry, and when, is the caller's affair (see pt_unmap). Stamp 0 is "never used".
@@ -87,7 +87,7 @@ typedef bool (*pt_busy_fn)(void *arg, uint64_t stamp);
  * @oa: output address of the first byte
  * @prot: enum ioas_prot
  * @cont: the first leaf continues a mapping: no START bit
- * @claim: PT_CLAIM: others may be mapping the same entries. Entries are taken with
+ * @claim: others may be mapping the same entries. Entries are taken with
  *	compare-and-swap, one winner each
  * @busy: asked for each entry with a stamp other than 0; NULL: stamps are ignored
  * @busy_arg: first argument of @busy

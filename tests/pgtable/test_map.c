@@ -470,6 +470,48 @@ static void cursors(void **state)
 	tables_stop(&t);
 }
 
+/* One page under a warm cursor goes a way of its own: the same rules. */
+static void one_page_at_a_cursor(void **state)
+{
+	const struct format *f = *state;
+	struct pt_cursor cursor = PT_CURSOR_INIT;
+	struct tables t;
+
+	tables_start(&t, f);
+	for (unsigned int place = 0; place < 3; place++) {
+		/* The first, one in the middle, the last two of a table. */
+		const uint64_t iova = L2(3) + (place < 2 ? place * 7 : ENTRIES - 2) * PAGE;
+		struct pt_map_args args = { .oa = L2(5), .prot = IOAS_READ, .undone_bytes = 1 };
+
+		assert_int_equal(pt_map(t.pt, &cursor, iova, PAGE, &args, 0), 0);
+		assert_int_equal(pt_map(t.pt, &cursor, iova, PAGE, &args, 0), -EEXIST);
+		assert_int_equal(args.undone_bytes, 0);
+		assert_int_equal(entry_value(&t, iova, 0),
+				 leaf_entry(f, L2(5), IOAS_READ, 0) | f->start);
+		/* A further page of the same mapping. */
+		args = (struct pt_map_args){ .oa = L2(6), .prot = IOAS_RW, .cont = true };
+		assert_int_equal(pt_map(t.pt, &cursor, iova + PAGE, PAGE, &args, 0), 0);
+		assert_int_equal(entry_value(&t, iova + PAGE, 0), leaf_entry(f, L2(6), IOAS_RW, 0));
+		assert_int_equal(pt_unmap(t.pt, &cursor, iova, PAGE, 1), -EINVAL);
+		assert_int_equal(pt_unmap(t.pt, &cursor, iova + PAGE, PAGE, 1), -EINVAL);
+		assert_int_equal(pt_unmap(t.pt, &cursor, iova, PAGE * 2, 1), 0);
+		/* Somebody is about to unmap it. */
+		args.cont = false;
+		assert_int_equal(pt_map(t.pt, &cursor, iova, PAGE, &args, 0), 0);
+		assert_int_equal(pt_claim(t.pt, NULL, iova, PAGE), 0);
+		assert_int_equal(pt_unmap(t.pt, &cursor, iova, PAGE, 2), -ENOENT);
+		assert_int_equal(entry_value(&t, iova, 0),
+				 leaf_entry(f, L2(6), IOAS_RW, 0) | f->start | f->claim);
+		pt_unclaim(t.pt, NULL, iova);
+		assert_int_equal(pt_unmap(t.pt, &cursor, iova, PAGE, 2), 0);
+		assert_int_equal(entry_value(&t, iova, 0), UINT64_C(2) << f->stamp_shift);
+		assert_int_equal(pt_unmap(t.pt, &cursor, iova, PAGE, 3), -ENOENT);
+		assert_int_equal(entry_value(&t, iova, 0), UINT64_C(2) << f->stamp_shift);
+	}
+	assert_int_equal(leaves(&t), 0);
+	tables_stop(&t);
+}
+
 static void unknown_formats(void **state)
 {
 	static const int unknown[] = { IOAS_FORMAT_NONE, IOAS_FORMAT_COUNT, -1, 1000 };
@@ -499,6 +541,7 @@ int main(void)
 		cmocka_unit_test(parts_of_one_mapping),
 		cmocka_unit_test(occupied),
 		cmocka_unit_test(cursors),
+		cmocka_unit_test(one_page_at_a_cursor),
 		cmocka_unit_test(unknown_formats),
 	};
 
