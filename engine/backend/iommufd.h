@@ -37,7 +37,8 @@ struct iommufd_dev {
 	struct vfio_dev vfio;
 	uint32_t id;
 	bool nests;
-	struct iommufd_nest *nest; /* of the vDevice */
+	struct uapi_hw_info_arm_smmuv3 smmu; /* if it does */
+	struct iommufd_nest *nest;	     /* of the vDevice */
 	uint32_t vdevice_id;
 	uint32_t sid; /* the name of the vDevice: what its faults carry */
 	struct iommufd_dev *next_faulting;

@@ -169,14 +169,13 @@ static const char *try_nest(struct iommufd_be *be, struct iommufd_dev *dev, uint
 		.dev_id = dev->id,
 		.pt_id = ioas_id,
 	};
-	struct uapi_hw_info_arm_smmuv3 smmu;
 	uint32_t viommu_id = 0;
 	const char *why;
 	int ret;
 
-	if (smmu_info(be, dev->id, &smmu))
+	if (smmu_info(be, dev->id, &dev->smmu))
 		return "nested tables are implemented for Arm SMMUv3 only";
-	why = smmuv3_why_not(smmu.idr);
+	why = smmuv3_why_not(dev->smmu.idr);
 	if (why)
 		return why;
 	ret = hwpt_alloc(be, &alloc, hwpt_id);
@@ -229,10 +228,13 @@ static void find_interrupts(struct iommufd_be *be, const struct iommufd_dev *dev
 
 void iommufd_user_bind(struct iommufd_be *be, struct iommufd_dev *dev)
 {
-	struct vfio_dev *neighbour = vfio_dev_neighbour(&dev->vfio, false);
+	struct vfio_dev *base = vfio_dev_neighbour(&dev->vfio, false);
+	const struct iommufd_dev *neighbour = (const struct iommufd_dev *)base;
 
-	if (neighbour)
-		dev->nests = ((struct iommufd_dev *)neighbour)->nests;
+	if (neighbour) {
+		dev->nests = neighbour->nests;
+		dev->smmu = neighbour->smmu;
+	}
 	if (dev->nests)
 		find_interrupts(be, dev);
 	pthread_mutex_lock(&be->faults.lock);
@@ -355,14 +357,13 @@ static int nest_get(struct iommufd_space *parent, struct iommufd_dev *dev,
 		    struct iommufd_nest **out)
 {
 	struct iommufd_be *be = iommufd_to_be(parent->vfio.base.be);
-	struct uapi_hw_info_arm_smmuv3 smmu;
 	struct iommufd_nest *nest = parent->nest;
 	int ret;
 
 	*out = nest;
 	if (nest)
 		return 0;
-	if (!dev->nests || smmu_info(be, dev->id, &smmu))
+	if (!dev->nests)
 		return diag_fail(be->vfio.base.diag, -EOPNOTSUPP,
 				 "iommufd: %s: its IOMMU takes no USER spaces", dev->vfio.address);
 	nest = calloc(1, sizeof(*nest));
@@ -370,8 +371,8 @@ static int nest_get(struct iommufd_space *parent, struct iommufd_dev *dev,
 		return diag_fail(be->vfio.base.diag, -ENOMEM, "iommufd: no memory");
 	nest->be = be;
 	nest->events_fd = -1;
-	nest->repeat = smmu.flags & UAPI_SMMUV3_REPEAT_TLBI;
-	memcpy(nest->idr, smmu.idr, sizeof(nest->idr));
+	nest->repeat = dev->smmu.flags & UAPI_SMMUV3_REPEAT_TLBI;
+	memcpy(nest->idr, dev->smmu.idr, sizeof(nest->idr));
 	nest->ranges = smmuv3_has_ranges(nest->idr);
 	nest->asids = 1U << smmuv3_asid_bits(nest->idr);
 	nest->used[0] = 1; /* an ASID of 0 stands for none here */

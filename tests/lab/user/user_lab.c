@@ -6,11 +6,25 @@
 #include <string.h>
 #include <unistd.h>
 
+static _Atomic int destroy_errors;
+
+static void log_line(void *arg, enum ioas_log_level level, const char *line)
+{
+	if (strstr(line, "IOMMU_DESTROY"))
+		destroy_errors++;
+	ioas_log_stderr(arg, level, line);
+}
+
+int user_lab_destroy_errors(void)
+{
+	return destroy_errors;
+}
+
 void user_lab_open(struct user_lab *lab)
 {
 	const struct ioas_ctx_opts opts = { .size = sizeof(opts),
 					    .backend = "iommufd",
-					    .log = ioas_log_stderr };
+					    .log = log_line };
 	const struct ioas_mem_opts mem = { .size = sizeof(mem),
 					   .numa_node = IOAS_NUMA_ANY,
 					   .bytes = PAGES * PAGE };
@@ -31,6 +45,7 @@ void user_lab_close(struct user_lab *lab)
 	CHECK(ioas_mem_free(lab->mem) == 0);
 	CHECK(ioas_dev_unbind(lab->dev) == 0);
 	CHECK(ioas_ctx_close(lab->ctx) == 0);
+	CHECK(user_lab_destroy_errors() == 0);
 }
 
 void user_lab_registers_open(struct user_lab *lab)

@@ -32,6 +32,9 @@ struct user_space {
 void user_lab_open(struct user_lab *lab);
 void user_lab_close(struct user_lab *lab);
 
+/* How many objects the kernel would not destroy: something was left on them. */
+int user_lab_destroy_errors(void);
+
 /* edu is attached: its registers are mapped and it masters the bus. */
 void user_lab_registers_open(struct user_lab *lab);
 void user_lab_registers_close(struct user_lab *lab);
