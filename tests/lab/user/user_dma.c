@@ -6,6 +6,7 @@
 #include "user_lab.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 /* STRICT: mapped memory is reached, unmapped memory is not, and the owner hears of it. */
 static void check_strict(struct user_lab *lab)
@@ -189,6 +190,39 @@ static void check_window(struct user_lab *lab)
 	user_space_close(&space);
 }
 
+/* More faults than anybody keeps: those that are not told one by one are counted. */
+static void check_flood(struct user_lab *lab)
+{
+	const ioas_iova_t iova = UINT64_C(0x5000000000);
+	struct user_space space;
+	struct ioas_stats before, after;
+	struct ioas_fault fault;
+	int told = 0;
+
+	lab_step("a flood of faults");
+	user_space_open(lab, &space, IOAS_STRICT, NULL);
+	CHECK(ioas_attach(space.as, lab->dev) == 0);
+	user_lab_registers_open(lab);
+	user_lab_stats(lab, &before);
+	for (int i = 0; i < 20; i++)
+		edu_write_memory(&lab->edu, iova, EDU_TRANSFER_BYTES);
+	usleep(100000);
+	user_lab_stats(lab, &after);
+	while (ioas_fault_poll(lab->ctx, &fault, 1) == 1) {
+		CHECK(fault.dev == lab->dev && fault.iova == iova);
+		told++;
+	}
+	printf("    %llu faults: %d told, %llu lost\n",
+	       (unsigned long long)(after.faults - before.faults), told,
+	       (unsigned long long)(after.faults_lost - before.faults_lost));
+	CHECK(after.faults - before.faults == told + after.faults_lost - before.faults_lost);
+	CHECK(after.faults_lost > before.faults_lost);
+
+	user_lab_registers_close(lab);
+	CHECK(ioas_detach(lab->dev) == 0);
+	user_space_close(&space);
+}
+
 int main(int argc, char **argv)
 {
 	static struct user_lab lab;
@@ -198,6 +232,7 @@ int main(int argc, char **argv)
 	check_batched(&lab);
 	check_many(&lab);
 	check_window(&lab);
+	check_flood(&lab);
 	user_lab_close(&lab);
 	return 0;
 }
