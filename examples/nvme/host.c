@@ -79,6 +79,7 @@ int nvme_host_open(struct nvme_host *host, const char *backend, const char *devi
 	ret = ioas_dev_bind(host->ctx, device, &host->dev);
 	ret = ret ?: make_space(host, kind);
 	ret = ret ?: ioas_attach(host->as, host->dev);
+	host->attached = !ret;
 	ret = ret ?: ioas_queue_create(host->as, &host->queue);
 	ret = ret ?: make_own_memory(host);
 	if (!ret)
@@ -103,8 +104,8 @@ void nvme_host_close(struct nvme_host *host)
 	if (host->queue)
 		ret = ret ?: ioas_queue_destroy(host->queue);
 	if (host->dev) {
-		/* -ENOENT: it was not attached yet. */
-		ioas_detach(host->dev);
+		if (host->attached)
+			ret = ret ?: ioas_detach(host->dev);
 		ret = ret ?: ioas_dev_unbind(host->dev);
 	}
 	if (host->as)

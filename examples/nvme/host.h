@@ -23,6 +23,7 @@ struct nvme_host {
 	struct ioas *as;
 	struct ioas_queue *queue;
 	enum nvme_mode mode;
+	bool attached;
 
 	struct ioas_mem *own;
 	ioas_iova_t own_iova;

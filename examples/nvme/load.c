@@ -162,8 +162,8 @@ static int prepare(struct load *load, struct ioas_mem *arena)
 	if (!options->io_bytes || options->io_bytes % ctrl->block_bytes ||
 	    options->io_bytes > nvme_io_max_bytes(ctrl))
 		return nvme_fail(-EINVAL,
-				 "--block: %u is no multiple of the device's %u bytes, up "
-				 "to %u",
+				 "--block %u: a multiple of the device's %u bytes is "
+				 "needed, up to %u",
 				 options->io_bytes, ctrl->block_bytes, nvme_io_max_bytes(ctrl));
 	if (options->bytes < image)
 		image = options->bytes;
