@@ -7,6 +7,9 @@
 
 #include "say.h"
 
+/* A slow machine needs so long to fill a batch; a fast one never gets there. */
+#define BATCH_MAX 512
+#define BATCH_NS  UINT64_C(100000000)
 #define OWN_BYTES (UINT64_C(2) << 20)
 
 const char *nvme_mode_name(enum nvme_mode mode)
@@ -38,8 +41,11 @@ static int make_space(struct nvme_host *host, enum ioas_kind kind)
 				 ioas_ctx_backend(host->ctx));
 	if (!kind)
 		opts.kind = caps.user_formats ? IOAS_KIND_USER : IOAS_KIND_KERNEL;
-	if (opts.kind == IOAS_KIND_USER && host->mode == NVME_BATCHED)
+	if (opts.kind == IOAS_KIND_USER && host->mode == NVME_BATCHED) {
 		opts.mode = IOAS_BATCHED;
+		opts.batch_max = BATCH_MAX;
+		opts.batch_ns = BATCH_NS;
+	}
 	return ioas_create(host->ctx, &opts, &host->as);
 }
 
