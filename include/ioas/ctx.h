@@ -175,7 +175,7 @@ int ioas_fault_poll(struct ioas_ctx *ctx, struct ioas_fault *faults, unsigned in
  * @inval_flushes: times the whole address space was flushed in place of ranges
  * @commits: group commits
  * @commit_joins: strict unmaps that were covered by another thread's commit
- * @faults: DMAs stopped
+ * @faults: DMAs stopped, as the IOMMU counts them: one request of a device may be several
  * @faults_lost: of these, found the queue full: counted but not reported one by one
  * @bytes_pinned: memory pinned now
  * @table_bytes: page-table memory in use now
