@@ -299,7 +299,7 @@ static int fail_parent(struct iommufd_dev *dev, int code)
 {
 	struct be *be = dev->vfio.base.be;
 
-	if (code == -EADDRINUSE || code == -EINVAL)
+	if (code == -EADDRINUSE)
 		return diag_fail(be->diag, -ERANGE,
 				 "iommufd: %s: the parent maps IOVAs that a second stage does not "
 				 "have: give it a lower aperture",

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #define IOVA UINT64_C(0x4000000000)
 
@@ -152,6 +153,42 @@ static void check_parent(struct user_lab *lab)
 	CHECK(ioas_destroy(parent) == 0);
 }
 
+/* The second stage has fewer IOVAs than a KERNEL space by itself. */
+static void check_parent_limits(struct user_lab *lab)
+{
+	const struct ioas_opts opts = { .size = sizeof(opts), .kind = IOAS_KIND_KERNEL };
+	struct user_space space;
+	struct ioas_queue *queue;
+	struct ioas *parent;
+	ioas_iova_t iova;
+	char text[256];
+
+	lab_step("a parent with mappings where the second stage has no IOVAs");
+	CHECK(ioas_create(lab->ctx, &opts, &parent) == 0);
+	CHECK(ioas_queue_create(parent, &queue) == 0);
+	iova = ioas_get_aperture(parent).last - (PAGE - 1);
+	CHECK(ioas_map(queue, user_page(lab, 0), PAGE, IOAS_RW | IOAS_MAP_FIXED, &iova) == 0);
+	user_space_open(lab, &space, IOAS_STRICT, parent);
+	CHECK(ioas_attach(space.as, lab->dev) == -ERANGE);
+	ioas_ctx_error(lab->ctx, text, sizeof(text));
+	CHECK(strstr(text, "lower aperture"));
+	/* It goes, and all is well: the tables themselves lie low enough. */
+	CHECK(ioas_unmap(queue, iova, PAGE) == 0);
+	attach(lab, &space);
+	CHECK(ioas_map(queue, user_page(lab, 0), PAGE, IOAS_RW | IOAS_MAP_FIXED, &iova) < 0);
+	CHECK(ioas_map(queue, user_page(lab, 0), PAGE, IOAS_RW, &iova) == 0);
+	user_lab_registers_open(lab);
+	map_at(&space, lab, 0);
+	CHECK(user_reaches(lab, IOVA, 0));
+	user_unmap(&space, IOVA);
+	user_lab_registers_close(lab);
+	CHECK(ioas_detach(lab->dev) == 0);
+	user_space_close(&space);
+	CHECK(ioas_unmap(queue, iova, PAGE) == 0);
+	CHECK(ioas_queue_destroy(queue) == 0);
+	CHECK(ioas_destroy(parent) == 0);
+}
+
 /* The NVMe controller does nothing here but be attached. */
 static void check_two_devices(struct user_lab *lab)
 {
@@ -189,6 +226,7 @@ int main(void)
 	check_replace(&lab);
 	check_names(&lab);
 	check_parent(&lab);
+	check_parent_limits(&lab);
 	check_two_devices(&lab);
 	user_lab_close(&lab);
 	return 0;
