@@ -4,25 +4,43 @@
  *
  *   iommufd.c       context, devices, KERNEL spaces
  *   iommufd_user.c  USER spaces: a stage 1 of our own, nested on the kernel's page table
+ *   iommufd_fault.c their faults
  *
  * Locking: see iommufd.c; for what is struct iommufd_faults', its own lock.
  */
 #ifndef ENGINE_BACKEND_IOMMUFD_H
 #define ENGINE_BACKEND_IOMMUFD_H
 
+#include "smmuv3.h"
 #include "uapi_iommufd.h"
 #include "vfio.h"
 
+#define IOMMUFD_ASIDS (1 << 16)
+
+struct iommufd_be;
+
 /* The kernel's objects under the USER children of a KERNEL space. */
-struct iommufd_nest;
+struct iommufd_nest {
+	struct iommufd_be *be;
+	uint32_t hwpt_id;
+	uint32_t viommu_id;
+	uint32_t veventq_id;
+	int events_fd;
+	uint32_t sequence; /* of the next event; under faults.lock */
+	bool repeat;	   /* invalidations are issued twice */
+	bool ranges;
+	uint32_t idr[SMMUV3_IDRS];
+	unsigned int asids; /* how many there are */
+	uint64_t used[IOMMUFD_ASIDS / 64];
+	struct iommufd_nest *next;
+};
 
 struct iommufd_space {
 	struct vfio_space vfio;
 	enum ioas_kind kind;
 	uint32_t pt_id; /* what devices attach to: KERNEL: the IOAS; USER: 0 until the first does */
 
-	/* KERNEL: made for the first device of a child. USER: the parent's, once a device has come.
-	 */
+	/* KERNEL: made for the first device of a child. USER: the parent's, once one has come. */
 	_Atomic(struct iommufd_nest *) nest;
 
 	/* USER */
@@ -50,6 +68,7 @@ struct iommufd_faults {
 	struct iommufd_nest *nests;
 	struct iommufd_dev *devices;
 	uint32_t last_sid;
+	uint64_t unread; /* went with their queue */
 };
 
 struct iommufd_be {
@@ -78,9 +97,9 @@ void iommufd_user_fini(struct iommufd_be *be);
 void iommufd_user_caps(struct iommufd_be *be, struct be_caps *caps);
 
 /*
- * Can a device that is being bound have a stage 1 of ours? @ioas_id is empty and lives for the
- * purpose; *hwpt_id, to be destroyed by the caller, limits its IOVAs to those of a parent. 0: no;
- * the log has the reason.
+ * Can a device that is being bound have a stage 1 of ours? Sets dev->nests; if it cannot, the log
+ * has the reason. If it can, *hwpt_id, to be destroyed by the caller, limits the IOVAs of @ioas_id,
+ * which is empty and there for the purpose, to those of a parent.
  */
 void iommufd_user_probe(struct iommufd_be *be, struct iommufd_dev *dev, uint32_t ioas_id,
 			uint32_t *hwpt_id);
@@ -100,6 +119,19 @@ void iommufd_nest_destroy(struct iommufd_space *parent);
 
 int iommufd_user_invalidate(struct be_space *space, const struct be_inval *ranges,
 			    unsigned int count, unsigned int *crossings);
+/* Faults. */
+
+void iommufd_faults_init(struct iommufd_faults *faults);
+
+/* A device gets its name, and loses it. */
+void iommufd_faults_add_dev(struct iommufd_faults *faults, struct iommufd_dev *dev);
+void iommufd_faults_remove_dev(struct iommufd_faults *faults, struct iommufd_dev *dev);
+
+/* The queue of events of a vIOMMU: made; read from now on; not read any more. */
+int iommufd_nest_events(struct iommufd_nest *nest);
+void iommufd_faults_add_nest(struct iommufd_faults *faults, struct iommufd_nest *nest);
+void iommufd_faults_remove_nest(struct iommufd_faults *faults, struct iommufd_nest *nest);
+
 int iommufd_user_fault_read(struct be *be, struct be_fault *faults, unsigned int max,
 			    uint64_t *lost);
 

@@ -10,7 +10,7 @@
  *   USER space     nested page table on the vIOMMU: holds the address of a context descriptor,
  *                  which holds the root of our table and an ASID
  *
- * The first three, of a parent, are a struct iommufd_nest. There is one for each parent, on the
+ * What is a parent's is a struct iommufd_nest. There is one for each parent, on the
  * IOMMU of its first device; a device of another IOMMU is refused.
  *
  * Mapping enters nothing here: an entry goes from invalid to valid, and SMMUs cache nothing of
@@ -40,7 +40,6 @@
 #include "iommufd.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,33 +47,14 @@
 
 #include "smmuv3.h"
 
-#define ASIDS	       (1 << 16)
-#define EVENTS	       1024 /* that wait in the kernel; more are counted as lost */
-#define EVENTS_AT_ONCE 32
-#define COMMANDS       512 /* of one call; more, and the ASID goes as a whole */
-#define ATTEMPTS       8
-#define SEQUENCE_MASK  0x7fffffffU
+#define COMMANDS 512 /* of one call; more, and the ASID goes as a whole */
+#define ATTEMPTS 8
 
 /*
  * Ranges of one call. A command costs the SMMU about as much as the walk that a lost translation
  * costs later, and a call in the kernel as much as some dozens of commands.
  */
 #define CALL_RANGES 256
-
-struct iommufd_nest {
-	struct iommufd_be *be;
-	uint32_t hwpt_id;
-	uint32_t viommu_id;
-	uint32_t veventq_id;
-	int events_fd;
-	uint32_t sequence; /* of the next event; under faults.lock */
-	bool repeat;	   /* invalidations are issued twice */
-	bool ranges;
-	uint32_t idr[SMMUV3_IDRS];
-	unsigned int asids; /* how many there are */
-	uint64_t used[ASIDS / 64];
-	struct iommufd_nest *next;
-};
 
 /* Requests. */
 
@@ -122,7 +102,7 @@ static int smmu_info(struct iommufd_be *be, uint32_t dev_id, struct uapi_hw_info
 
 void iommufd_user_init(struct iommufd_be *be)
 {
-	pthread_mutex_init(&be->faults.lock, NULL);
+	iommufd_faults_init(&be->faults);
 	be->parent_last = UINT64_MAX;
 }
 
@@ -152,8 +132,8 @@ static const char *why_no_viommu(int code)
 {
 	switch (code) {
 	case -EOPNOTSUPP:
-		return "the firmware does not say that its memory accesses are coherent (CANWBS in the "
-		       "IORT), or the kernel lacks CONFIG_ARM_SMMU_V3_IOMMUFD";
+		return "the firmware does not say that its memory accesses are coherent (CANWBS in "
+		       "the IORT), or the kernel lacks CONFIG_ARM_SMMU_V3_IOMMUFD";
 	case -ENOTTY:
 		return "the kernel has no vIOMMUs (Linux 6.13)";
 	}
@@ -237,11 +217,7 @@ void iommufd_user_bind(struct iommufd_be *be, struct iommufd_dev *dev)
 	}
 	if (dev->nests)
 		find_interrupts(be, dev);
-	pthread_mutex_lock(&be->faults.lock);
-	dev->sid = ++be->faults.last_sid;
-	dev->next_faulting = be->faults.devices;
-	be->faults.devices = dev;
-	pthread_mutex_unlock(&be->faults.lock);
+	iommufd_faults_add_dev(&be->faults, dev);
 }
 
 static void vdevice_free(struct iommufd_be *be, struct iommufd_dev *dev)
@@ -269,15 +245,9 @@ static int vdevice_alloc(struct iommufd_be *be, struct iommufd_dev *dev, struct 
 
 void iommufd_user_unbind(struct iommufd_be *be, struct iommufd_dev *dev)
 {
-	struct iommufd_dev **link = &be->faults.devices;
-
 	/* Behind the device's back its name could not be used again. */
 	vdevice_free(be, dev);
-	pthread_mutex_lock(&be->faults.lock);
-	while (*link != dev)
-		link = &(*link)->next_faulting;
-	*link = dev->next_faulting;
-	pthread_mutex_unlock(&be->faults.lock);
+	iommufd_faults_remove_dev(&be->faults, dev);
 }
 
 /* What a parent needs. */
@@ -309,30 +279,6 @@ static int fail_parent(struct iommufd_dev *dev, int code)
 			 dev->vfio.address, strerror(-code));
 }
 
-static int nest_events(struct iommufd_nest *nest)
-{
-	struct be *be = &nest->be->vfio.base;
-	struct uapi_veventq_alloc alloc = {
-		.size = sizeof(alloc),
-		.viommu_id = nest->viommu_id,
-		.type = UAPI_VEVENTQ_SMMUV3,
-		.veventq_depth = EVENTS,
-	};
-
-	if (ioctl(nest->be->fd, UAPI_VEVENTQ_ALLOC, &alloc)) {
-		/* Faults go to the kernel's log then, as those of KERNEL spaces do. */
-		if (errno == ENOTTY)
-			return 0;
-		return iommufd_fail(be, "IOMMU_VEVENTQ_ALLOC");
-	}
-	nest->veventq_id = alloc.out_veventq_id;
-	nest->events_fd = alloc.out_veventq_fd;
-	if (fcntl(nest->events_fd, F_SETFL, O_RDONLY | O_NONBLOCK) ||
-	    fcntl(nest->events_fd, F_SETFD, FD_CLOEXEC))
-		return iommufd_fail(be, "event queue: fcntl");
-	return 0;
-}
-
 static int nest_fill(struct iommufd_nest *nest, uint32_t ioas_id, struct iommufd_dev *dev)
 {
 	struct iommufd_be *be = nest->be;
@@ -349,7 +295,7 @@ static int nest_fill(struct iommufd_nest *nest, uint32_t ioas_id, struct iommufd
 	if (ret)
 		return diag_fail(be->vfio.base.diag, ret, "iommufd: %s: no vIOMMU: %s",
 				 dev->vfio.address, why_no_viommu(ret));
-	return nest_events(nest);
+	return iommufd_nest_events(nest);
 }
 
 /* Return: 0 and the nest of @parent, for @dev if there was none. */
@@ -381,10 +327,7 @@ static int nest_get(struct iommufd_space *parent, struct iommufd_dev *dev,
 		nest_free(nest);
 		return ret;
 	}
-	pthread_mutex_lock(&be->faults.lock);
-	nest->next = be->faults.nests;
-	be->faults.nests = nest;
-	pthread_mutex_unlock(&be->faults.lock);
+	iommufd_faults_add_nest(&be->faults, nest);
 	parent->nest = nest;
 	*out = nest;
 	return 0;
@@ -393,7 +336,6 @@ static int nest_get(struct iommufd_space *parent, struct iommufd_dev *dev,
 void iommufd_nest_destroy(struct iommufd_space *parent)
 {
 	struct iommufd_be *be = iommufd_to_be(parent->vfio.base.be);
-	struct iommufd_nest **link = &be->faults.nests;
 	struct iommufd_nest *nest = parent->nest;
 
 	if (!nest)
@@ -404,11 +346,7 @@ void iommufd_nest_destroy(struct iommufd_space *parent)
 		if (dev->nest == nest)
 			vdevice_free(be, dev);
 	}
-	pthread_mutex_lock(&be->faults.lock);
-	while (*link != nest)
-		link = &(*link)->next;
-	*link = nest->next;
-	pthread_mutex_unlock(&be->faults.lock);
+	iommufd_faults_remove_nest(&be->faults, nest);
 	nest_free(nest);
 }
 
@@ -620,88 +558,4 @@ int iommufd_user_prepare(struct iommufd_space *space, struct iommufd_dev *dev)
 	/* See iommufd_user_invalidate(). */
 	atomic_thread_fence(memory_order_seq_cst);
 	return ret;
-}
-
-/* Faults. */
-
-static struct be_dev *find_device(const struct iommufd_faults *faults, uint32_t sid)
-{
-	for (struct iommufd_dev *dev = faults->devices; dev; dev = dev->next_faulting)
-		if (dev->sid == sid)
-			return &dev->vfio.base;
-	return NULL;
-}
-
-/* One record of @bytes at @at. Return: its bytes, or 0: the end. *out is filled if it is a fault.
- */
-static size_t take_record(struct iommufd_nest *nest, const char *at, size_t bytes,
-			  struct be_fault *out, bool *is_fault, uint64_t *lost)
-{
-	struct uapi_vevent_header header;
-	struct uapi_vevent_smmuv3 record;
-	struct smmuv3_event event;
-
-	*is_fault = false;
-	if (bytes < sizeof(header))
-		return 0;
-	memcpy(&header, at, sizeof(header));
-	/* A record that says "lost" stands for the last of them. */
-	*lost += ((header.sequence - nest->sequence) & SEQUENCE_MASK) +
-		 (header.flags & UAPI_VEVENTQ_LOST ? 1 : 0);
-	nest->sequence = (header.sequence + 1) & SEQUENCE_MASK;
-	if (header.flags & UAPI_VEVENTQ_LOST)
-		return sizeof(header);
-	if (bytes < sizeof(header) + sizeof(record))
-		return 0;
-	memcpy(&record, at + sizeof(header), sizeof(record));
-	*is_fault = smmuv3_event(record.evt, &event);
-	if (*is_fault)
-		*out = (struct be_fault){
-			.dev = find_device(&nest->be->faults, event.sid),
-			.iova = event.iova,
-			.reason = event.reason,
-			.prot = event.prot,
-		};
-	return sizeof(header) + sizeof(record);
-}
-
-/* Return: how many of at most @max were read; *end: there are no more for now. */
-static unsigned int read_some(struct iommufd_nest *nest, struct be_fault *faults, unsigned int max,
-			      uint64_t *lost, bool *end)
-{
-	char buffer[EVENTS_AT_ONCE *
-		    (sizeof(struct uapi_vevent_header) + sizeof(struct uapi_vevent_smmuv3))];
-	const size_t record = sizeof(buffer) / EVENTS_AT_ONCE;
-	const size_t room = max < EVENTS_AT_ONCE ? max * record : sizeof(buffer);
-	ssize_t got = read(nest->events_fd, buffer, room);
-	unsigned int done = 0;
-	size_t one;
-
-	*end = got <= 0;
-	for (ssize_t at = 0; at < got && done < max; at += one) {
-		bool is_fault;
-
-		one = take_record(nest, buffer + at, got - at, &faults[done], &is_fault, lost);
-		if (!one)
-			break;
-		done += is_fault;
-	}
-	return done;
-}
-
-int iommufd_user_fault_read(struct be *base, struct be_fault *faults, unsigned int max,
-			    uint64_t *lost)
-{
-	struct iommufd_be *be = iommufd_to_be(base);
-	unsigned int done = 0;
-
-	pthread_mutex_lock(&be->faults.lock);
-	for (struct iommufd_nest *nest = be->faults.nests; nest; nest = nest->next) {
-		bool end = nest->events_fd < 0;
-
-		while (!end && done < max)
-			done += read_some(nest, faults + done, max - done, lost, &end);
-	}
-	pthread_mutex_unlock(&be->faults.lock);
-	return done;
 }
