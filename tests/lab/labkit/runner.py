@@ -220,7 +220,7 @@ class Setup:
                 append.append(f"hugepagesz={kind} hugepages={count}")
         append.append(options.append)
         command += [
-            "-accel", "tcg,thread=multi", "-m", f"{memory >> 20}M", "-smp", str(options.cpus),
+            "-accel", f"tcg,thread={machine.tcg_threads()}", "-m", f"{memory >> 20}M", "-smp", str(options.cpus),
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", str(machine.kernel.path / "image"), "-initrd", str(self.initramfs),
             "-append", " ".join(filter(None, append)), *self.device_arguments, *options.qemu]
