@@ -16,7 +16,6 @@ interrupted, and by the kernel should the runner itself be killed.
 """
 
 import argparse
-import contextlib
 import ctypes
 import os
 import re
@@ -49,8 +48,6 @@ APPEND = ("panic=-1 oops=panic rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh
           "printk.devkmsg=on")
 SIZES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 PR_SET_PDEATHSIG = 1
-SO_SNDBUFFORCE = 32
-QUIET_S = 5
 
 
 @dataclass
@@ -251,8 +248,6 @@ class Boot:
         console, far_console = socket.socketpair()
         results, far_results = socket.socketpair()
         for name, far in (("console", far_console), ("results", far_results)):
-            # Written a byte at a time, which takes the room of some hundred.
-            far.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 64 << 20)
             command += ["-chardev", f"socket,id={name},fd={far.fileno()}",
                         "-serial", f"chardev:{name}"]
         deadline = time.monotonic() + options.timeout
@@ -288,13 +283,7 @@ class Boot:
                 if left <= 0:
                     self.timed_out = True
                     return
-                ready = selector.select(min(left, QUIET_S))
-                if not ready and self.ready:
-                    # A serial port that has lost an interrupt sends on when it receives something.
-                    for key in selector.get_map().values():
-                        with contextlib.suppress(OSError):
-                            key.fileobj.send(b"\n", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-                for key, _ in ready:
+                for key, _ in selector.select(left):
                     try:
                         data = key.fileobj.recv(65536)
                     except ConnectionResetError:
