@@ -191,7 +191,7 @@ static int map_interrupts(struct ioas *as)
 	const struct ioas_range *range = &as->ctx->caps.interrupts;
 	struct pt_map_args args = { .oa = range->start, .prot = IOAS_WRITE };
 
-	if (!range->last)
+	if (!range->last || !as->ctx->caps.maps_interrupts)
 		return 0;
 	return pt_map(as->pt, NULL, range->start, range->last - range->start + 1, &args, 0);
 }

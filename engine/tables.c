@@ -25,6 +25,7 @@ static struct tables *to_tables(struct pt_mem *mem)
 static bool add_arena(struct tables *tables)
 {
 	struct ioas_ctx *ctx = tables->parent->ctx;
+	const uint32_t prot = ctx->caps.parent_writeable ? IOAS_RW : IOAS_READ;
 	struct tables_arena *arena = calloc(1, sizeof(*arena));
 	char *page;
 
@@ -36,7 +37,7 @@ static bool add_arena(struct tables *tables)
 		free(arena);
 		return false;
 	}
-	if (parent_map(tables->parent, arena->mem, IOAS_READ, false, &arena->addr)) {
+	if (parent_map(tables->parent, arena->mem, prot, false, &arena->addr)) {
 		mem_free_internal(arena->mem);
 		pthread_mutex_unlock(&ctx->lock);
 		free(arena);

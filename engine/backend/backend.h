@@ -35,11 +35,14 @@ struct be_caps {
 	struct ioas_range iova; /* of KERNEL spaces */
 	uint64_t parent_last;	/* highest IOVA of KERNEL spaces under USER ones, 0 for iova.last */
 	/*
-	 * USER: where devices write to raise interrupts, mapped by the kernel in every parent; last
-	 * 0: not through their tables. USER tables map it as it is.
+	 * USER: where devices write to raise interrupts; last 0: unknown, or nowhere. No IOVA for
+	 * anything else. If these writes go through tables the kernel maps the range in every
+	 * parent, and USER tables have to map it as it is.
 	 */
 	struct ioas_range interrupts;
-	uint64_t max_maps;	/* live KERNEL mappings, 0 for no limit */
+	bool maps_interrupts;
+	bool parent_writeable; /* the parent of USER spaces cannot hold read-only mappings */
+	uint64_t max_maps;     /* live KERNEL mappings, 0 for no limit */
 	/*
 	 * Invalidation: from how many ranges on is one flush of the whole space cheaper, and how
 	 * many fit one call.
@@ -55,7 +58,7 @@ struct be_space_attr {
 	struct be_space *parent; /* USER */
 	/*
 	 * USER: a zeroed page of 4 KiB for the backend's own use, which lives as long as the space,
-	 * and its parent address: devices cannot write to it.
+	 * and its parent address: read-only there, but for be_caps.parent_writeable.
 	 */
 	void *scratch;
 	uint64_t scratch_addr;

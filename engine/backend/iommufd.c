@@ -284,7 +284,7 @@ static int ask_nesting(struct iommufd_be *be, struct iommufd_dev *dev, uint32_t 
 	int ret;
 
 	iommufd_user_probe(be, dev, ioas_id, &hwpt_id);
-	if (!dev->nests)
+	if (!dev->nested)
 		return 0;
 	ret = read_ranges(be, ioas_id, &ranges, &alignment);
 	if (!ret && ranges.count && ranges.range[ranges.count - 1].last < be->parent_last)

@@ -4,6 +4,7 @@
  *
  *   iommufd.c       context, devices, KERNEL spaces
  *   iommufd_user.c  USER spaces: a stage 1 of our own, nested on the kernel's page table
+ *   nested.h        what makes of IOMMUs differ in there: smmuv3.c, vtd.c, amdvi.c
  *   iommufd_fault.c their faults
  *
  * Locking: see iommufd.c; for what is struct iommufd_faults', its own lock.
@@ -11,27 +12,26 @@
 #ifndef ENGINE_BACKEND_IOMMUFD_H
 #define ENGINE_BACKEND_IOMMUFD_H
 
-#include "smmuv3.h"
+#include "nested.h"
 #include "uapi_iommufd.h"
 #include "vfio.h"
 
-#define IOMMUFD_ASIDS (1 << 16)
+#define IOMMUFD_TAGS (1 << 16)
 
 struct iommufd_be;
 
 /* The kernel's objects under the USER children of a KERNEL space. */
 struct iommufd_nest {
 	struct iommufd_be *be;
+	const struct nested_ops *ops;
+	union nested_info info;
+	struct nested_traits traits;
 	uint32_t hwpt_id;
-	uint32_t viommu_id;
+	uint32_t viommu_id; /* 0: this make has none */
 	uint32_t veventq_id;
-	int events_fd;
+	int events_fd;	   /* -1: none */
 	uint32_t sequence; /* of the next event; under faults.lock */
-	bool repeat;	   /* invalidations are issued twice */
-	bool ranges;
-	uint32_t idr[SMMUV3_IDRS];
-	unsigned int asids; /* how many there are */
-	uint64_t used[IOMMUFD_ASIDS / 64];
+	uint64_t used[IOMMUFD_TAGS / 64];
 	struct iommufd_nest *next;
 };
 
@@ -46,19 +46,21 @@ struct iommufd_space {
 	/* USER */
 	struct iommufd_space *parent;
 	uint64_t root;
-	uint64_t *descriptor; /* the context descriptor, and its address in the parent */
-	uint64_t descriptor_addr;
-	uint16_t asid; /* 0 until there is a nest */
+	enum ioas_format format;
+	void *scratch; /* see struct be_space_attr */
+	uint64_t scratch_addr;
+	uint32_t tag; /* 0 until there is a nest, or if the kernel numbers spaces */
 };
 
 struct iommufd_dev {
 	struct vfio_dev vfio;
 	uint32_t id;
-	bool nests;
-	struct uapi_hw_info_arm_smmuv3 smmu; /* if it does */
-	struct iommufd_nest *nest;	     /* of the vDevice */
+	const struct nested_ops *nested; /* of its IOMMU, or NULL: does not nest; else: */
+	union nested_info info;
+	struct nested_traits traits;
+	struct iommufd_nest *nest; /* of the vDevice */
 	uint32_t vdevice_id;
-	uint32_t sid; /* the name of the vDevice: what its faults carry */
+	uint32_t virt_id; /* the name of the vDevice: what its faults carry */
 	struct iommufd_dev *next_faulting;
 };
 
@@ -67,7 +69,7 @@ struct iommufd_faults {
 	pthread_mutex_t lock;
 	struct iommufd_nest *nests;
 	struct iommufd_dev *devices;
-	uint32_t last_sid;
+	uint32_t last_virt_id;
 	uint64_t unread; /* went with their queue */
 };
 
@@ -75,9 +77,10 @@ struct iommufd_be {
 	struct vfio_be vfio;
 	int fd;
 	bool huge_pages;
-	_Atomic bool no_map_file;     /* the kernel has no such request */
-	uint64_t parent_last;	      /* highest IOVA of a parent; devices narrow it */
-	struct ioas_range interrupts; /* see struct be_caps */
+	_Atomic bool no_map_file;	       /* the kernel has no such request */
+	uint64_t parent_last;		       /* highest IOVA of a parent; devices narrow it */
+	struct ioas_range interrupts;	       /* see struct be_caps */
+	const struct nested_ops *const *makes; /* of IOMMUs that are known; NULL-terminated */
 	struct iommufd_faults faults;
 };
 
@@ -97,7 +100,7 @@ void iommufd_user_fini(struct iommufd_be *be);
 void iommufd_user_caps(struct iommufd_be *be, struct be_caps *caps);
 
 /*
- * Can a device that is being bound have a stage 1 of ours? Sets dev->nests; if it cannot, the log
+ * Can a device that is being bound have a stage 1 of ours? Sets dev->nested; if it cannot, the log
  * has the reason. If it can, *hwpt_id, to be destroyed by the caller, limits the IOVAs of @ioas_id,
  * which is empty and there for the purpose, to those of a parent.
  */

@@ -3,7 +3,8 @@
  * Faults of USER spaces: the kernel has a queue of events for each vIOMMU, which carry the name of
  * the device (its vDevice). What does not fit the queue is counted by gaps in its sequence numbers.
  *
- * Faults of the second stage, and those of KERNEL spaces, are told to the kernel's log only.
+ * Faults of the second stage, those of KERNEL spaces, and all of makes that have no vIOMMU (VT-d),
+ * are told to the kernel's log only.
  *
  * Locking: struct iommufd_faults has a lock of its own, since faults are read without the
  * context's.
@@ -30,7 +31,7 @@ void iommufd_faults_init(struct iommufd_faults *faults)
 void iommufd_faults_add_dev(struct iommufd_faults *faults, struct iommufd_dev *dev)
 {
 	pthread_mutex_lock(&faults->lock);
-	dev->sid = ++faults->last_sid;
+	dev->virt_id = ++faults->last_virt_id;
 	dev->next_faulting = faults->devices;
 	faults->devices = dev;
 	pthread_mutex_unlock(&faults->lock);
@@ -53,10 +54,12 @@ int iommufd_nest_events(struct iommufd_nest *nest)
 	struct uapi_veventq_alloc alloc = {
 		.size = sizeof(alloc),
 		.viommu_id = nest->viommu_id,
-		.type = UAPI_VEVENTQ_SMMUV3,
+		.type = nest->ops->event_type,
 		.veventq_depth = EVENTS,
 	};
 
+	if (!nest->ops->event_bytes)
+		return 0;
 	if (ioctl(nest->be->fd, UAPI_VEVENTQ_ALLOC, &alloc)) {
 		/* Faults go to the kernel's log then, as those of KERNEL spaces do. */
 		if (errno == ENOTTY)
@@ -71,10 +74,10 @@ int iommufd_nest_events(struct iommufd_nest *nest)
 	return 0;
 }
 
-static struct be_dev *find_device(const struct iommufd_faults *faults, uint32_t sid)
+static struct be_dev *find_device(const struct iommufd_faults *faults, uint32_t virt_id)
 {
 	for (struct iommufd_dev *dev = faults->devices; dev; dev = dev->next_faulting)
-		if (dev->sid == sid)
+		if (dev->virt_id == virt_id)
 			return &dev->vfio.base;
 	return NULL;
 }
@@ -83,9 +86,10 @@ static struct be_dev *find_device(const struct iommufd_faults *faults, uint32_t 
 static size_t take_record(struct iommufd_nest *nest, const char *at, size_t bytes,
 			  struct be_fault *out, bool *is_fault, uint64_t *lost)
 {
+	const struct nested_ops *ops = nest->ops;
 	struct uapi_vevent_header header;
-	struct uapi_vevent_smmuv3 record;
-	struct smmuv3_event event;
+	uint64_t record[NESTED_EVENT_BYTES / 8];
+	struct nested_event event;
 
 	*is_fault = false;
 	if (bytes < sizeof(header))
@@ -97,28 +101,27 @@ static size_t take_record(struct iommufd_nest *nest, const char *at, size_t byte
 	nest->sequence = (header.sequence + 1) & SEQUENCE_MASK;
 	if (header.flags & UAPI_VEVENTQ_LOST)
 		return sizeof(header);
-	if (bytes < sizeof(header) + sizeof(record))
+	if (bytes < sizeof(header) + ops->event_bytes)
 		return 0;
-	memcpy(&record, at + sizeof(header), sizeof(record));
-	*is_fault = smmuv3_event(record.evt, &event);
+	memcpy(record, at + sizeof(header), ops->event_bytes);
+	*is_fault = ops->event(record, &event);
 	if (*is_fault)
 		*out = (struct be_fault){
-			.dev = find_device(&nest->be->faults, event.sid),
+			.dev = find_device(&nest->be->faults, event.virt_id),
 			.iova = event.iova,
 			.reason = event.reason,
 			.prot = event.prot,
 		};
-	return sizeof(header) + sizeof(record);
+	return sizeof(header) + ops->event_bytes;
 }
 
 /* Return: how many of at most @max were read; *end: there are no more for now. */
 static unsigned int read_some(struct iommufd_nest *nest, struct be_fault *faults, unsigned int max,
 			      uint64_t *lost, bool *end)
 {
-	char buffer[EVENTS_AT_ONCE *
-		    (sizeof(struct uapi_vevent_header) + sizeof(struct uapi_vevent_smmuv3))];
-	const size_t record = sizeof(buffer) / EVENTS_AT_ONCE;
-	const size_t room = max < EVENTS_AT_ONCE ? max * record : sizeof(buffer);
+	char buffer[EVENTS_AT_ONCE * (sizeof(struct uapi_vevent_header) + NESTED_EVENT_BYTES)];
+	const size_t record = sizeof(struct uapi_vevent_header) + nest->ops->event_bytes;
+	const size_t room = (max < EVENTS_AT_ONCE ? max : EVENTS_AT_ONCE) * record;
 	ssize_t got = read(nest->events_fd, buffer, room);
 	unsigned int done = 0;
 	size_t one;

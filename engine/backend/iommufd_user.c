@@ -1,38 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * USER spaces of the iommufd backend: stage-1 tables in our own memory, which an Arm SMMUv3 walks
- * through the kernel's page table of the parent space.
+ * USER spaces of the iommufd backend: tables in our own memory, which an IOMMU walks through the
+ * kernel's page table of the parent space. What makes of IOMMUs differ in is struct nested_ops's.
  *
  * The kernel's objects, each made when it is first needed and destroyed in the opposite order:
  *
  *   parent space   IOAS (iommufd.c) <- page table that can be nested on <- vIOMMU <- event queue
  *   device         vDevice on the vIOMMU: the name by which commands and events call the device
- *   USER space     nested page table on the vIOMMU: holds the address of a context descriptor,
- *                  which holds the root of our table and an ASID
+ *   USER space     nested page table on the vIOMMU: holds the address of our table
  *
- * What is a parent's is a struct iommufd_nest. There is one for each parent, on the
- * IOMMU of its first device; a device of another IOMMU is refused.
+ * Makes without a vIOMMU have neither event queue nor vDevices, and nested page tables are made and
+ * invalidated on the parent's. What is a parent's is a struct iommufd_nest. There is one for each
+ * parent, for the make and, where there is a vIOMMU, on the IOMMU of its first device; a device of
+ * another IOMMU is refused.
  *
- * Mapping enters nothing here: an entry goes from invalid to valid, and SMMUs cache nothing of
- * invalid ones (IHI 0070, 3.17). What a device must not see before its entry is written is the
- * driver's doorbell, which its own barrier orders.
+ * Mapping makes no call: IOMMUs that would cache an entry that is not present are refused. Why a
+ * call of ours orders stores into tables before what it invalidates, without barriers of our own,
+ * is written in each make's file.
  *
- * A device raises interrupts by writes through our table, in a range that be_caps.interrupts names.
- *
- * Memory ordering of an invalidation: entries were cleared by stores that happen before the call
- * (inval.h). The kernel writes our commands to its queue and then tells the SMMU by a register; the
- * barrier before that register (dma_wmb() in arm_smmu_cmdq_issue_cmdlist(), a DMB OSHST) orders all
- * stores that its processor has done or seen by then, ours included, so whatever the SMMU reads
- * after it has consumed the command is newer than the clear. It reads tables coherently
- * (IDR0.COHACC, checked), so no cache has to be cleaned and no barrier of our own is needed. The
- * kernel relies on the same for its own tables (arm_smmu_tlb_inv_context()). CMD_SYNC at the end
- * of the call waits for DMA in flight.
+ * A device raises interrupts by writes through our table, in a range that be_caps.interrupts names,
+ * where be_caps.maps_interrupts.
  *
  * Locking: objects are guarded by the context's lock; the pointer to a space's nest is read by
  * invalidations, which have no lock, and only ever set once.
  *
- * Source: Linux Documentation/userspace-api/iommufd.rst, drivers/iommu/arm/arm-smmu-v3/
- * arm-smmu-v3-iommufd.c; smmuv3.h.
+ * Source: Linux Documentation/userspace-api/iommufd.rst, drivers/iommu/iommufd/hw_pagetable.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -45,14 +37,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "smmuv3.h"
-
-#define COMMANDS 512 /* of one call; more, and the ASID goes as a whole */
+#define ENTRIES	 512 /* of one call; more, and the space goes as a whole */
 #define ATTEMPTS 8
 
 /*
- * Ranges of one call. A command costs the SMMU about as much as the walk that a lost translation
- * costs later, and a call in the kernel as much as some dozens of commands.
+ * Ranges of one call. An entry costs the IOMMU about as much as the walk that a lost translation
+ * costs later, and a call in the kernel as much as some dozens of entries.
  */
 #define CALL_RANGES 256
 
@@ -67,43 +57,55 @@ static int hwpt_alloc(struct iommufd_be *be, struct uapi_hwpt_alloc *alloc, uint
 	return 0;
 }
 
-static int viommu_alloc(struct iommufd_be *be, uint32_t dev_id, uint32_t hwpt_id, uint32_t *id)
+/* *id: 0 if the make has none. */
+static int viommu_alloc(struct iommufd_be *be, const struct nested_ops *ops, uint32_t dev_id,
+			uint32_t hwpt_id, uint32_t *id)
 {
 	struct uapi_viommu_alloc alloc = {
 		.size = sizeof(alloc),
-		.type = UAPI_VIOMMU_SMMUV3,
+		.type = ops->viommu_type,
 		.dev_id = dev_id,
 		.hwpt_id = hwpt_id,
 	};
 
+	*id = 0;
+	if (!ops->viommu_type)
+		return 0;
 	if (ioctl(be->fd, UAPI_VIOMMU_ALLOC, &alloc))
 		return -errno;
 	*id = alloc.out_viommu_id;
 	return 0;
 }
 
-/* The SMMU of a device, or -ENODEV: it is behind none. */
-static int smmu_info(struct iommufd_be *be, uint32_t dev_id, struct uapi_hw_info_arm_smmuv3 *smmu)
+/* Return: the make of the IOMMU of a device and what it tells, or NULL: none that is known. */
+static const struct nested_ops *find_make(struct iommufd_be *be, struct iommufd_dev *dev)
 {
 	struct uapi_hw_info info = {
 		.size = sizeof(info),
-		.dev_id = dev_id,
-		.data_len = sizeof(*smmu),
-		.data_uptr = (uintptr_t)smmu,
+		.dev_id = dev->id,
+		.data_len = sizeof(dev->info),
+		.data_uptr = (uintptr_t)&dev->info,
 	};
 
-	memset(smmu, 0, sizeof(*smmu));
-	if (ioctl(be->fd, UAPI_GET_HW_INFO, &info) || info.out_data_type != UAPI_HW_INFO_ARM_SMMUV3)
-		return -ENODEV;
-	return 0;
+	memset(&dev->info, 0, sizeof(dev->info));
+	if (ioctl(be->fd, UAPI_GET_HW_INFO, &info))
+		return NULL;
+	for (unsigned int i = 0; be->makes[i]; i++)
+		if (be->makes[i]->info_type == info.out_data_type)
+			return be->makes[i];
+	return NULL;
 }
 
 /* Context, capabilities. */
 
 void iommufd_user_init(struct iommufd_be *be)
 {
+	static const struct nested_ops *const makes[] = { &smmuv3_nested, &vtd_nested,
+							  &amdvi_nested, NULL };
+
 	iommufd_faults_init(&be->faults);
 	be->parent_last = UINT64_MAX;
+	be->makes = makes;
 }
 
 void iommufd_user_fini(struct iommufd_be *be)
@@ -113,27 +115,32 @@ void iommufd_user_fini(struct iommufd_be *be)
 
 void iommufd_user_caps(struct iommufd_be *be, struct be_caps *caps)
 {
-	const struct vfio_dev *dev = be->vfio.devices;
+	uint32_t formats = UINT32_MAX;
 
 	caps->inval_flush_ranges = CALL_RANGES;
 	caps->inval_call_ranges = CALL_RANGES;
-	if (!dev)
+	if (!be->vfio.devices)
 		return;
-	for (; dev; dev = dev->next)
-		if (!((const struct iommufd_dev *)dev)->nests)
-			return;
+	for (const struct vfio_dev *at = be->vfio.devices; at; at = at->next) {
+		const struct iommufd_dev *dev = (const struct iommufd_dev *)at;
+
+		formats &= dev->nested ? dev->traits.formats : 0;
+		caps->parent_writeable |= dev->nested && dev->traits.writeable;
+		caps->maps_interrupts |= dev->nested && dev->nested->maps_interrupts;
+	}
+	if (!formats)
+		return;
 	caps->kinds |= 1 << IOAS_KIND_USER;
-	caps->user_formats = 1 << IOAS_FORMAT_ARM64_S1_4K;
+	caps->user_formats = formats;
 	caps->parent_last = be->parent_last;
 	caps->interrupts = be->interrupts;
 }
 
-static const char *why_no_viommu(int code)
+static const char *why_no_viommu(const struct nested_ops *ops, int code)
 {
 	switch (code) {
 	case -EOPNOTSUPP:
-		return "the firmware does not say that its memory accesses are coherent (CANWBS in "
-		       "the IORT), or the kernel lacks CONFIG_ARM_SMMU_V3_IOMMUFD";
+		return ops->no_viommu;
 	case -ENOTTY:
 		return "the kernel has no vIOMMUs (Linux 6.13)";
 	}
@@ -149,26 +156,29 @@ static const char *try_nest(struct iommufd_be *be, struct iommufd_dev *dev, uint
 		.dev_id = dev->id,
 		.pt_id = ioas_id,
 	};
-	uint32_t viommu_id = 0;
+	const struct nested_ops *ops = find_make(be, dev);
+	uint32_t viommu_id;
 	const char *why;
 	int ret;
 
-	if (smmu_info(be, dev->id, &dev->smmu))
-		return "nested tables are implemented for Arm SMMUv3 only";
-	why = smmuv3_why_not(dev->smmu.idr);
+	if (!ops)
+		return "nested tables are implemented for Arm SMMUv3 and Intel VT-d only";
+	why = ops->why_not(&dev->info, &dev->traits);
 	if (why)
 		return why;
 	ret = hwpt_alloc(be, &alloc, hwpt_id);
 	if (ret)
 		return "the kernel's driver of its IOMMU does not nest";
-	ret = viommu_alloc(be, dev->id, *hwpt_id, &viommu_id);
+	ret = viommu_alloc(be, ops, dev->id, *hwpt_id, &viommu_id);
 	if (!ret) {
-		iommufd_destroy(be, viommu_id);
+		if (viommu_id)
+			iommufd_destroy(be, viommu_id);
+		dev->nested = ops;
 		return NULL;
 	}
 	iommufd_destroy(be, *hwpt_id);
 	*hwpt_id = 0;
-	return why_no_viommu(ret);
+	return why_no_viommu(ops, ret);
 }
 
 void iommufd_user_probe(struct iommufd_be *be, struct iommufd_dev *dev, uint32_t ioas_id,
@@ -176,7 +186,6 @@ void iommufd_user_probe(struct iommufd_be *be, struct iommufd_dev *dev, uint32_t
 {
 	const char *why = try_nest(be, dev, ioas_id, hwpt_id);
 
-	dev->nests = !why;
 	if (why)
 		diag_log(be->vfio.base.diag, IOAS_LOG_INFO, "iommufd: %s: no USER spaces: %s",
 			 dev->vfio.address, why);
@@ -185,8 +194,8 @@ void iommufd_user_probe(struct iommufd_be *be, struct iommufd_dev *dev, uint32_t
 /* Devices. */
 
 /*
- * Stage 1 translates the writes by which a device raises interrupts, too. The kernel has an IOVA
- * range for them, the same for all devices, in which it maps what it needs in the parent.
+ * The range to which devices write to raise interrupts, the same for all of them. On Arm the kernel
+ * chooses it, and maps what it needs there in the parent; VT-d does not translate these writes.
  */
 static void find_interrupts(struct iommufd_be *be, const struct iommufd_dev *dev)
 {
@@ -212,10 +221,11 @@ void iommufd_user_bind(struct iommufd_be *be, struct iommufd_dev *dev)
 	const struct iommufd_dev *neighbour = (const struct iommufd_dev *)base;
 
 	if (neighbour) {
-		dev->nests = neighbour->nests;
-		dev->smmu = neighbour->smmu;
+		dev->nested = neighbour->nested;
+		dev->info = neighbour->info;
+		dev->traits = neighbour->traits;
 	}
-	if (dev->nests)
+	if (dev->nested)
 		find_interrupts(be, dev);
 	iommufd_faults_add_dev(&be->faults, dev);
 }
@@ -233,7 +243,7 @@ static int vdevice_alloc(struct iommufd_be *be, struct iommufd_dev *dev, struct 
 		.size = sizeof(alloc),
 		.viommu_id = nest->viommu_id,
 		.dev_id = dev->id,
-		.virt_id = dev->sid,
+		.virt_id = dev->virt_id,
 	};
 
 	if (ioctl(be->fd, UAPI_VDEVICE_ALLOC, &alloc))
@@ -274,6 +284,11 @@ static int fail_parent(struct iommufd_dev *dev, int code)
 				 "iommufd: %s: the parent maps IOVAs that a second stage does not "
 				 "have: give it a lower aperture",
 				 dev->vfio.address);
+	if (code == -EINVAL && dev->traits.writeable)
+		return diag_fail(be->diag, code,
+				 "iommufd: %s: the parent has read-only mappings, which its IOMMU "
+				 "does not allow under USER spaces (erratum 772415)",
+				 dev->vfio.address);
 	return diag_fail(be->diag, code,
 			 "iommufd: %s: no page table for the parent: IOMMU_HWPT_ALLOC: %s",
 			 dev->vfio.address, strerror(-code));
@@ -291,10 +306,10 @@ static int nest_fill(struct iommufd_nest *nest, uint32_t ioas_id, struct iommufd
 
 	if (ret)
 		return fail_parent(dev, ret);
-	ret = viommu_alloc(be, dev->id, nest->hwpt_id, &nest->viommu_id);
+	ret = viommu_alloc(be, nest->ops, dev->id, nest->hwpt_id, &nest->viommu_id);
 	if (ret)
 		return diag_fail(be->vfio.base.diag, ret, "iommufd: %s: no vIOMMU: %s",
-				 dev->vfio.address, why_no_viommu(ret));
+				 dev->vfio.address, why_no_viommu(nest->ops, ret));
 	return iommufd_nest_events(nest);
 }
 
@@ -307,21 +322,21 @@ static int nest_get(struct iommufd_space *parent, struct iommufd_dev *dev,
 	int ret;
 
 	*out = nest;
-	if (nest)
+	if (nest && nest->ops == dev->nested)
 		return 0;
-	if (!dev->nests)
+	if (nest || !dev->nested)
 		return diag_fail(be->vfio.base.diag, -EOPNOTSUPP,
-				 "iommufd: %s: its IOMMU takes no USER spaces", dev->vfio.address);
+				 "iommufd: %s: its IOMMU takes no USER spaces%s", dev->vfio.address,
+				 nest ? " of this parent" : "");
 	nest = calloc(1, sizeof(*nest));
 	if (!nest)
 		return diag_fail(be->vfio.base.diag, -ENOMEM, "iommufd: no memory");
 	nest->be = be;
 	nest->events_fd = -1;
-	nest->repeat = dev->smmu.flags & UAPI_SMMUV3_REPEAT_TLBI;
-	memcpy(nest->idr, dev->smmu.idr, sizeof(nest->idr));
-	nest->ranges = smmuv3_has_ranges(nest->idr);
-	nest->asids = 1U << smmuv3_asid_bits(nest->idr);
-	nest->used[0] = 1; /* an ASID of 0 stands for none here */
+	nest->ops = dev->nested;
+	nest->info = dev->info;
+	nest->traits = dev->traits;
+	nest->used[0] = 1; /* 0 stands for none */
 	ret = nest_fill(nest, parent->pt_id, dev);
 	if (ret) {
 		nest_free(nest);
@@ -350,37 +365,47 @@ void iommufd_nest_destroy(struct iommufd_space *parent)
 	nest_free(nest);
 }
 
-static int asid_alloc(struct iommufd_nest *nest, uint16_t *asid)
+static int tag_alloc(struct iommufd_nest *nest, uint32_t *tag)
 {
-	for (unsigned int i = 0; i < nest->asids / 64; i++)
+	*tag = 0;
+	if (!nest->traits.tags)
+		return 0;
+	for (unsigned int i = 0; i < nest->traits.tags / 64; i++)
 		if (~nest->used[i]) {
 			unsigned int bit = __builtin_ctzll(~nest->used[i]);
 
 			nest->used[i] |= UINT64_C(1) << bit;
-			*asid = i * 64 + bit;
+			*tag = i * 64 + bit;
 			return 0;
 		}
 	return diag_fail(nest->be->vfio.base.diag, -ENOSPC,
-			 "iommufd: all %u ASIDs of the parent are in use", nest->asids - 1);
+			 "iommufd: all %u address space numbers (ASIDs) of the parent are in use",
+			 nest->traits.tags - 1);
 }
 
-static void asid_free(struct iommufd_nest *nest, uint16_t asid)
+static void tag_free(struct iommufd_nest *nest, uint32_t tag)
 {
-	nest->used[asid / 64] &= ~(UINT64_C(1) << asid % 64);
+	if (tag)
+		nest->used[tag / 64] &= ~(UINT64_C(1) << tag % 64);
 }
 
 /* Invalidation. */
 
-static int issue(struct iommufd_nest *nest, struct smmuv3_cmd *cmds, unsigned int count,
-		 unsigned int *crossings)
+/* An array of entries, of whatever make. */
+struct entries {
+	uint64_t bytes[ENTRIES * NESTED_ENTRY_BYTES / 8];
+};
+
+static int issue(const struct iommufd_space *space, const struct iommufd_nest *nest,
+		 const void *entries, unsigned int count, unsigned int *crossings)
 {
-	for (int round = 0; round <= nest->repeat; round++) {
+	for (int round = 0; round <= nest->traits.repeat; round++) {
 		struct uapi_hwpt_invalidate request = {
 			.size = sizeof(request),
-			.hwpt_id = nest->viommu_id,
-			.data_uptr = (uintptr_t)cmds,
-			.data_type = UAPI_INVALIDATE_SMMUV3,
-			.entry_len = sizeof(cmds[0]),
+			.hwpt_id = nest->viommu_id ? nest->viommu_id : space->pt_id,
+			.data_uptr = (uintptr_t)entries,
+			.data_type = nest->ops->inval_type,
+			.entry_len = nest->ops->inval_bytes,
 			.entry_num = count,
 		};
 
@@ -391,17 +416,16 @@ static int issue(struct iommufd_nest *nest, struct smmuv3_cmd *cmds, unsigned in
 	return 0;
 }
 
-/* Return: how many commands @ranges take, or 0: more than there is room for. */
-static unsigned int pack(const struct iommufd_nest *nest, uint16_t asid, struct smmuv3_cmd *cmds,
+/* Return: how many entries @ranges take, or 0: more than there is room for. */
+static unsigned int pack(const struct iommufd_nest *nest, uint32_t tag, struct entries *entries,
 			 const struct be_inval *ranges, unsigned int count)
 {
 	unsigned int total = 0;
 
 	for (unsigned int i = 0; i < count; i++) {
-		const struct smmuv3_range range = { ranges[i].iova, ranges[i].bytes,
-						    ranges[i].leaf };
-		unsigned int some = smmuv3_tlbi_range(cmds + total, COMMANDS - total, asid, &range,
-						      nest->ranges);
+		char *at = (char *)entries + total * nest->ops->inval_bytes;
+		unsigned int some =
+			nest->ops->inval(&nest->info, tag, &ranges[i], at, ENTRIES - total);
 
 		if (!some)
 			return 0;
@@ -411,18 +435,19 @@ static unsigned int pack(const struct iommufd_nest *nest, uint16_t asid, struct 
 }
 
 /*
- * When a call fails, nothing is known of its commands: entry_num counts those that were looked at,
- * of which the last block was not issued. So all is done again, by one command that covers
+ * When a call fails, nothing is known of its entries: entry_num counts those that were looked at,
+ * of which the last block was not issued. So all is done again, by one entry that covers
  * everything: it needs the least of whatever the kernel was short of.
  */
-static int flush(struct iommufd_nest *nest, uint16_t asid, unsigned int attempts,
-		 unsigned int *crossings)
+static int flush(const struct iommufd_space *space, struct iommufd_nest *nest,
+		 unsigned int attempts, unsigned int *crossings)
 {
-	struct smmuv3_cmd all = smmuv3_tlbi_asid(asid);
+	uint64_t all[NESTED_ENTRY_BYTES / 8] = { 0 };
 	int ret = -EIO;
 
+	nest->ops->inval_all(space->tag, all);
 	while (ret && attempts--)
-		ret = issue(nest, &all, 1, crossings);
+		ret = issue(space, nest, all, 1, crossings);
 	return ret ? diag_fail(nest->be->vfio.base.diag, ret, "iommufd: IOMMU_HWPT_INVALIDATE: %s",
 			       strerror(-ret))
 		   : 0;
@@ -432,8 +457,8 @@ int iommufd_user_invalidate(struct be_space *base, const struct be_inval *ranges
 			    unsigned int count, unsigned int *crossings)
 {
 	struct iommufd_space *space = (struct iommufd_space *)base;
-	struct smmuv3_cmd cmds[COMMANDS];
 	struct iommufd_nest *nest;
+	struct entries entries;
 	unsigned int packed;
 
 	/*
@@ -444,10 +469,10 @@ int iommufd_user_invalidate(struct be_space *base, const struct be_inval *ranges
 	nest = atomic_load_explicit(&space->nest, memory_order_acquire);
 	if (!nest)
 		return 0;
-	packed = pack(nest, space->asid, cmds, ranges, count);
-	if (packed && !issue(nest, cmds, packed, crossings))
+	packed = pack(nest, space->tag, &entries, ranges, count);
+	if (packed && !issue(space, nest, &entries, packed, crossings))
 		return 0;
-	return flush(nest, space->asid, ATTEMPTS, crossings);
+	return flush(space, nest, ATTEMPTS, crossings);
 }
 
 /* Address spaces. */
@@ -457,9 +482,6 @@ int iommufd_user_create(struct be *base, const struct be_space_attr *attr, struc
 	struct iommufd_space *parent = (struct iommufd_space *)attr->parent;
 	struct iommufd_space *space;
 
-	if (attr->format != IOAS_FORMAT_ARM64_S1_4K)
-		return diag_fail(base->diag, -EOPNOTSUPP,
-				 "iommufd: USER spaces have tables of Arm's stage 1, 4 KiB");
 	if (!parent || parent->kind != IOAS_KIND_KERNEL || !attr->scratch)
 		return diag_fail(base->diag, -EINVAL,
 				 "iommufd: a USER space needs a KERNEL space as its parent");
@@ -470,8 +492,9 @@ int iommufd_user_create(struct be *base, const struct be_space_attr *attr, struc
 	space->kind = IOAS_KIND_USER;
 	space->parent = parent;
 	space->root = attr->root;
-	space->descriptor = attr->scratch;
-	space->descriptor_addr = attr->scratch_addr;
+	space->format = attr->format;
+	space->scratch = attr->scratch;
+	space->scratch_addr = attr->scratch_addr;
 	vfio_maps_init(&space->vfio.maps, 0);
 	*out = &space->vfio.base;
 	return 0;
@@ -485,9 +508,12 @@ void iommufd_user_destroy(struct iommufd_space *space)
 
 	if (space->pt_id)
 		iommufd_destroy(be, space->pt_id);
-	/* The next owner of the ASID must not find our translations; else it gets none. */
-	if (nest && !flush(nest, space->asid, ATTEMPTS, &crossings))
-		asid_free(nest, space->asid);
+	/*
+	 * The next owner of the tag must not find our translations; else it gets none. Where the
+	 * kernel numbers spaces that is its own affair.
+	 */
+	if (space->tag && !flush(space, nest, ATTEMPTS, &crossings))
+		tag_free(nest, space->tag);
 	vfio_maps_destroy(&space->vfio.maps);
 	free(space);
 }
@@ -497,29 +523,38 @@ static int fill_space(struct iommufd_space *space, struct iommufd_nest *nest,
 		      const struct iommufd_dev *dev)
 {
 	struct be *be = space->vfio.base.be;
-	struct uapi_hwpt_smmuv3 data;
+	uint64_t data[NESTED_DATA_BYTES / 8] = { 0 };
+	struct nested_table table = {
+		.format = space->format,
+		.root = space->root,
+		.scratch = space->scratch,
+		.scratch_addr = space->scratch_addr,
+	};
 	struct uapi_hwpt_alloc alloc = {
 		.dev_id = dev->id,
-		.pt_id = nest->viommu_id,
-		.data_type = UAPI_HWPT_DATA_SMMUV3,
-		.data_len = sizeof(data),
-		.data_uptr = (uintptr_t)&data,
+		.pt_id = nest->viommu_id ? nest->viommu_id : nest->hwpt_id,
+		.data_type = nest->ops->data_type,
+		.data_len = nest->ops->data_bytes,
+		.data_uptr = (uintptr_t)data,
 	};
-	uint16_t asid = 0;
-	int ret = asid_alloc(nest, &asid);
+	int ret;
 
+	if (!(nest->traits.formats & 1U << space->format))
+		return diag_fail(be->diag, -EOPNOTSUPP,
+				 "iommufd: %s: its IOMMU has no tables of this space's format",
+				 dev->vfio.address);
+	ret = tag_alloc(nest, &table.tag);
 	if (ret)
 		return ret;
-	smmuv3_cd(space->descriptor, nest->idr, space->root, asid);
-	smmuv3_ste(data.ste, space->descriptor_addr);
+	nest->ops->table(&nest->info, &table, data);
 	ret = hwpt_alloc(iommufd_to_be(be), &alloc, &space->pt_id);
 	if (ret) {
-		asid_free(nest, asid);
+		tag_free(nest, table.tag);
 		return diag_fail(be->diag, ret,
 				 "iommufd: no nested page table: IOMMU_HWPT_ALLOC: %s",
 				 strerror(-ret));
 	}
-	space->asid = asid;
+	space->tag = table.tag;
 	atomic_store_explicit(&space->nest, nest, memory_order_release);
 	return 0;
 }
@@ -531,7 +566,7 @@ static int move_vdevice(struct iommufd_dev *dev, struct iommufd_nest *nest)
 	struct iommufd_nest *old = dev->nest;
 	int ret;
 
-	if (old == nest)
+	if (old == nest || !nest->viommu_id)
 		return 0;
 	vdevice_free(be, dev);
 	ret = vdevice_alloc(be, dev, nest);

@@ -1,5 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* See smmuv3.h. */
+/*
+ * See smmuv3.h.
+ *
+ * Mapping enters nothing here: an entry goes from invalid to valid, and SMMUs cache nothing of
+ * invalid ones (IHI 0070, 3.17). What a device must not see before its entry is written is the
+ * driver's doorbell, which its own barrier orders.
+ *
+ * Memory ordering of an invalidation: entries were cleared by stores that happen before the call
+ * (inval.h). The kernel writes our commands to its queue and then tells the SMMU by a register; the
+ * barrier before that register (dma_wmb() in arm_smmu_cmdq_issue_cmdlist(), a DMB OSHST) orders all
+ * stores that its processor has done or seen by then, ours included, so whatever the SMMU reads
+ * after it has consumed the command is newer than the clear. It reads tables coherently
+ * (IDR0.COHACC, checked), so no cache has to be cleaned and no barrier of our own is needed. The
+ * kernel relies on the same for its own tables (arm_smmu_tlb_inv_context()). CMD_SYNC at the end
+ * of the call waits for DMA in flight.
+ *
+ * Break-before-make (DDI 0487, D8.16.1): fmt/arm64_s1.h.
+ *
+ * A refused batch: the kernel issues commands in blocks and executes nothing of the block in which
+ * one is refused (arm_vsmmu_cache_invalidate()), so that iommufd_user.c does all of it again.
+ */
 #include "smmuv3.h"
 
 #include <string.h>
@@ -111,7 +131,7 @@ struct smmuv3_cmd smmuv3_tlbi_asid(uint16_t asid)
  * TTL 0: the leaf may be on any level.
  */
 unsigned int smmuv3_tlbi_range(struct smmuv3_cmd *cmds, unsigned int max, uint16_t asid,
-			       const struct smmuv3_range *range, bool ranges)
+			       const struct be_inval *range, bool ranges)
 {
 	const uint64_t num_max = 32, scale_max = 31, tg_4k = FIELD(1, 10);
 	uint64_t pages = range->bytes >> IOAS_PAGE_SHIFT;
@@ -152,12 +172,12 @@ unsigned int smmuv3_tlbi_range(struct smmuv3_cmd *cmds, unsigned int max, uint16
 #define EVENT_ACCESS	    0x12
 #define EVENT_PERMISSION    0x13
 
-bool smmuv3_event(const uint64_t record[4], struct smmuv3_event *event)
+bool smmuv3_event(const uint64_t record[4], struct nested_event *event)
 {
 	const bool read = (record[1] & BIT(35)) != 0;
 
-	*event = (struct smmuv3_event){
-		.sid = GET(record[0], 63, 32),
+	*event = (struct nested_event){
+		.virt_id = GET(record[0], 63, 32),
 		.iova = record[2] & ~(uint64_t)(IOAS_PAGE_SIZE - 1),
 		.prot = read ? IOAS_READ : IOAS_WRITE,
 	};
@@ -186,3 +206,62 @@ bool smmuv3_event(const uint64_t record[4], struct smmuv3_event *event)
 	}
 	return false;
 }
+
+/* For iommufd_user.c. */
+
+static const char *why_not(const union nested_info *info, struct nested_traits *traits)
+{
+	const char *why = smmuv3_why_not(info->smmuv3.idr);
+
+	*traits = (struct nested_traits){
+		.formats = 1 << IOAS_FORMAT_ARM64_S1_4K,
+		.tags = 1U << smmuv3_asid_bits(info->smmuv3.idr),
+		.repeat = info->smmuv3.flags & UAPI_SMMUV3_REPEAT_TLBI,
+	};
+	return why;
+}
+
+/* The scratch page is the context descriptor. */
+static void table(const union nested_info *info, const struct nested_table *table, void *data)
+{
+	struct uapi_hwpt_smmuv3 *hwpt = data;
+
+	smmuv3_cd(table->scratch, info->smmuv3.idr, table->root, table->tag);
+	smmuv3_ste(hwpt->ste, table->scratch_addr);
+}
+
+static unsigned int inval(const union nested_info *info, uint32_t tag, const struct be_inval *range,
+			  void *entries, unsigned int max)
+{
+	return smmuv3_tlbi_range(entries, max, tag, range, smmuv3_has_ranges(info->smmuv3.idr));
+}
+
+static void inval_all(uint32_t tag, void *entry)
+{
+	*(struct smmuv3_cmd *)entry = smmuv3_tlbi_asid(tag);
+}
+
+static bool event(const void *record, struct nested_event *event)
+{
+	return smmuv3_event(record, event);
+}
+
+const struct nested_ops smmuv3_nested = {
+	.info_type = UAPI_HW_INFO_ARM_SMMUV3,
+	.viommu_type = UAPI_VIOMMU_SMMUV3,
+	.data_type = UAPI_HWPT_DATA_SMMUV3,
+	.data_bytes = sizeof(struct uapi_hwpt_smmuv3),
+	.inval_type = UAPI_INVALIDATE_SMMUV3,
+	.inval_bytes = sizeof(struct smmuv3_cmd),
+	.event_type = UAPI_VEVENTQ_SMMUV3,
+	.event_bytes = sizeof(struct uapi_vevent_smmuv3),
+	.maps_interrupts = true,
+	.no_viommu =
+		"the firmware does not say that its memory accesses are coherent (CANWBS in the "
+		"IORT), or the kernel lacks CONFIG_ARM_SMMU_V3_IOMMUFD",
+	.why_not = why_not,
+	.table = table,
+	.inval = inval,
+	.inval_all = inval_all,
+	.event = event,
+};

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Structures of Arm SMMUv3 that a user-managed stage 1 needs, packed and unpacked: what goes into
- * memory, into commands and comes out of events. No state, no system calls; nothing here depends
- * on an operating system.
- *
- * All words are little-endian in memory; this file is built for little-endian processors only.
+ * memory, into commands and comes out of events. smmuv3_nested (nested.h) is made of these.
  *
  * Source: Arm System Memory Management Unit architecture specification, SMMU architecture version 3
  * (IHI 0070). Each function names its section.
@@ -12,20 +9,12 @@
 #ifndef ENGINE_BACKEND_SMMUV3_H
 #define ENGINE_BACKEND_SMMUV3_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "nested.h"
 
 #define SMMUV3_IDRS 6 /* SMMU_IDR0 to SMMU_IDR5 */
 
 struct smmuv3_cmd {
 	uint64_t word[2];
-};
-
-struct smmuv3_event {
-	uint32_t sid;
-	uint64_t iova;	 /* page address; 0 if the event has none */
-	uint32_t reason; /* enum ioas_fault_reason */
-	uint32_t prot;	 /* IOAS_READ or IOAS_WRITE */
 };
 
 /*
@@ -50,21 +39,14 @@ void smmuv3_cd(uint64_t cd[SMMUV3_CD_WORDS], const uint32_t idr[SMMUV3_IDRS], ui
 /* Everything that an ASID has in the TLBs. */
 struct smmuv3_cmd smmuv3_tlbi_asid(uint16_t asid);
 
-/* Whole pages of 4 KiB. */
-struct smmuv3_range {
-	uint64_t iova;
-	uint64_t bytes;
-	bool leaf; /* only leaf entries changed */
-};
-
 /*
- * Commands for a range of an ASID, with @ranges such that name more than one page. Return: how many
- * were written, or 0 if more than @max would be needed.
+ * Commands for a range of an ASID, whole pages of 4 KiB, with @ranges such that name more than one
+ * page. Return: how many were written, or 0 if more than @max would be needed.
  */
 unsigned int smmuv3_tlbi_range(struct smmuv3_cmd *cmds, unsigned int max, uint16_t asid,
-			       const struct smmuv3_range *range, bool ranges);
+			       const struct be_inval *range, bool ranges);
 
 /* Return: false for records that are no fault of a device's access. */
-bool smmuv3_event(const uint64_t record[4], struct smmuv3_event *event);
+bool smmuv3_event(const uint64_t record[4], struct nested_event *event);
 
 #endif

@@ -90,6 +90,8 @@ struct uapi_option {
 #define UAPI_HW_INFO_ARM_SMMUV3 2
 #define UAPI_HW_INFO_AMD	4
 
+#define UAPI_VTD_ERRATA_772415_SPR17 1 /* flags: no read-only mappings in a parent */
+
 struct uapi_hw_info_vtd {
 	uint32_t flags;
 	uint32_t reserved;
@@ -107,11 +109,20 @@ struct uapi_hw_info_arm_smmuv3 {
 	uint32_t aidr;
 };
 
-#define UAPI_HWPT_NEST_PARENT 1 /* flags */
-#define UAPI_HWPT_DATA_NONE   0 /* data_type */
-#define UAPI_HWPT_DATA_SMMUV3 2
+struct uapi_hw_info_amd {
+	uint64_t efr;
+	uint64_t efr2;
+};
 
-/* pt_id: an IOAS or, for a nested page table, a vIOMMU. EIO: what data_uptr holds is not allowed.
+#define UAPI_HWPT_NEST_PARENT	 1 /* flags */
+#define UAPI_HWPT_FAULT_ID_VALID 4
+#define UAPI_HWPT_DATA_NONE	 0 /* data_type */
+#define UAPI_HWPT_DATA_VTD_S1	 1
+#define UAPI_HWPT_DATA_SMMUV3	 2
+
+/*
+ * pt_id: an IOAS or, for a nested page table, a vIOMMU or (VT-d) its parent. EIO: what data_uptr
+ * holds is not allowed.
  */
 struct uapi_hwpt_alloc {
 	uint32_t size;
@@ -127,6 +138,13 @@ struct uapi_hwpt_alloc {
 	uint32_t reserved2;
 };
 #define UAPI_HWPT_ALLOC UAPI_IOMMU(0x89)
+
+struct uapi_hwpt_vtd_s1 {
+	uint64_t flags;
+	uint64_t pgtbl_addr;
+	uint32_t addr_width;
+	uint32_t reserved;
+};
 
 struct uapi_hwpt_smmuv3 {
 	uint64_t ste[2];
@@ -146,9 +164,22 @@ struct uapi_hw_info {
 };
 #define UAPI_GET_HW_INFO UAPI_IOMMU(0x8a)
 
-#define UAPI_INVALIDATE_SMMUV3 1 /* data_type: commands of 128 bits */
+#define UAPI_INVALIDATE_VTD_S1 0 /* data_type: of a nested page table, */
+#define UAPI_INVALIDATE_SMMUV3 1 /* of a vIOMMU: commands of 128 bits */
 
-/* hwpt_id: or a vIOMMU. entry_num: out how many were handled; nothing to build on after an error.
+#define UAPI_VTD_INV_LEAF 1 /* flags */
+
+/* All: addr 0, npages UINT64_MAX. */
+struct uapi_inval_vtd_s1 {
+	uint64_t addr;
+	uint64_t npages;
+	uint32_t flags;
+	uint32_t reserved;
+};
+
+/*
+ * hwpt_id: a nested page table or a vIOMMU. entry_num: out how many were handled; nothing to build
+ * on after an error.
  */
 struct uapi_hwpt_invalidate {
 	uint32_t size;

@@ -101,8 +101,8 @@ static void test_tlbi_asid(void **state)
 
 static void test_tlbi_page(void **state)
 {
-	const struct smmuv3_range page = { 0x0000765432109000, 4096, true };
-	const struct smmuv3_range two = { 0x0000765432109000, 8192, false };
+	const struct be_inval page = { 0x0000765432109000, 4096, true };
+	const struct be_inval two = { 0x0000765432109000, 8192, false };
 	struct smmuv3_cmd cmd[2];
 
 	(void)state;
@@ -144,7 +144,7 @@ static uint64_t pages_of(const struct smmuv3_cmd *cmd, uint64_t *iova)
 
 static void check_range(uint64_t iova, uint64_t pages, bool ranges)
 {
-	const struct smmuv3_range range = { iova, pages << 12, true };
+	const struct be_inval range = { iova, pages << 12, true };
 	struct smmuv3_cmd cmds[1024];
 	unsigned int count = smmuv3_tlbi_range(cmds, 1024, 3, &range, ranges);
 	uint64_t at;
@@ -190,12 +190,12 @@ static void check_event(uint64_t type, uint64_t flags, uint64_t address, bool is
 			uint32_t reason, uint32_t prot, uint64_t iova)
 {
 	const uint64_t record[4] = { UINT64_C(0x89) << 32 | type, flags, address, 0 };
-	struct smmuv3_event event;
+	struct nested_event event;
 
 	assert_int_equal(smmuv3_event(record, &event), is_fault);
 	if (!is_fault)
 		return;
-	assert_int_equal(event.sid, 0x89);
+	assert_int_equal(event.virt_id, 0x89);
 	assert_int_equal(event.reason, reason);
 	assert_int_equal(event.prot, prot);
 	assert_int_equal(event.iova, iova);

@@ -14,12 +14,16 @@
  *   bits 7:6  AP[2:1]  [1] = 1: devices are unprivileged unless they say otherwise;
  *                      [2] = 1: read-only. There is no write-only
  *   bits 9:8  SH       0b11 inner shareable: coherent with the processors
- *   bit 10    AF       1: set here, so that no access faults for it and no walker writes to the
- * table bit 11    nG       1: belongs to the context's ASID. A global entry would be found by every
- * ASID of the VMID, and TLBI_NH_ASID would leave it bits 47:n          address bit 50    GP 0; bit
- * 51 DBM 0: dirty state is not tracked bit 52    Contig   0, see below bits 54:53 UXN, PXN 1: what
- * was asked for is reading and writing, not execution bits 58:55         ignored: ours are 55 and
- * 56; bits 63:59 PBHA and extensions: 0 Table: bits 63:59 (limits for what lies below) 0
+ *   bit 10    AF       1: set here, so that no access faults for it and no walker writes to it
+ *   bit 11    nG       1: belongs to the context's ASID. A global entry would be found by every
+ *                      ASID of the VMID, and TLBI_NH_ASID would leave it
+ *   bits 47:n          address
+ *   bit 50    GP       0
+ *   bit 51    DBM      0: dirty state is not tracked
+ *   bit 52    Contig   0, see below
+ *   bits 54:53 UXN,PXN 1: what was asked for is reading and writing, not execution
+ *   bits 58:55         ignored: ours are 55 and 56
+ *   bits 63:59         PBHA and extensions: 0. Of a table: limits for what lies below, 0
  *
  * Blocks: 2 MiB and 1 GiB with 4 KiB; 32 MiB with 16 KiB; 512 MiB with 64 KiB. (64 GiB and 4 TiB
  * need FEAT_LPA2 and 52-bit addresses.)
@@ -30,6 +34,14 @@
  * middle of such a group and take its own half back: what a device has cached by then covers the
  * neighbour as well. Mappings of one page each, which is what a queue makes most of, could not have
  * it anyway. Readers here do not mind the bit.
+ *
+ * Break-before-make (D8.16.1: a valid descriptor that is to have another address, size or
+ * attributes must be invalid, and that be invalidated, in between): a valid leaf is only ever made
+ * invalid, but for bits 55 and 56, which the hardware ignores; and an entry is made valid for
+ * something else only after an invalidation that covers what it was has completed, since until then
+ * its IOVA is not handed out (I1, stamps of fixed pages). A window's slot may be granted again
+ * before that: by the same descriptor. Table descriptors stay for the life of the space: none is
+ * replaced by a block, nor a block by a table while it is valid.
  */
 #define ARM_VALID    (UINT64_C(1) << 0)
 #define ARM_TABLE    (UINT64_C(1) << 1) /* of a valid one; at level 0: a page */

@@ -15,6 +15,9 @@
  *   bits 9-11        ignored: ours
  *   bits 12-51       address; bits 52-62 ignored; bit 63 XD
  *   P = 0: every other bit is ignored (SDM 4.5.4)
+ *
+ * No entry has to be broken before it is made again, as Arm wants it; but none is changed from
+ * present to present either, so that what a cache holds is what was mapped last, or nothing.
  */
 #define X86_P  (UINT64_C(1) << 0)
 #define X86_RW (UINT64_C(1) << 1)

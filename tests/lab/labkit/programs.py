@@ -27,8 +27,8 @@ HEADERS = ("include/ioas/*.h", "engine/**/*.h")
 FOLDERS = {
     "prog": ((), ()),
     "backend": (("engine/diag.c", "engine/extent.c", "engine/backend/iommufd*.c",
-                 "engine/backend/smmuv3.c", "engine/backend/type1.c",
-                 "engine/backend/vfio*.c"), ()),
+                 "engine/backend/amdvi.c", "engine/backend/smmuv3.c", "engine/backend/vtd.c",
+                 "engine/backend/type1.c", "engine/backend/vfio*.c"), ()),
     "engine": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
     "user": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
 }
