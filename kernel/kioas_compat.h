@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between the kernels that kioas builds on, 6.1 to 7.3: one wrapper each, so that no
+ * other file asks for a version.
+ */
+#ifndef KIOAS_COMPAT_H
+#define KIOAS_COMPAT_H
+
+#include <linux/iommu.h>
+#include <linux/mm.h>
+#include <linux/pci.h>
+#include <linux/version.h>
+
+/* 6.3 gave iommu_map() its last argument. */
+static inline int kioas_iommu_map(struct iommu_domain *domain, unsigned long iova,
+				  phys_addr_t paddr, size_t size, int prot)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	return iommu_map(domain, iova, paddr, size, prot, GFP_KERNEL_ACCOUNT);
+#else
+	return iommu_map(domain, iova, paddr, size, prot);
+#endif
+}
+
+/* 6.11 makes domains for devices, before that they were for buses. Return: ERR_PTR on failure. */
+static inline struct iommu_domain *kioas_iommu_domain_alloc(struct device *dev)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+	return iommu_paging_domain_alloc(dev);
+#else
+	struct iommu_domain *domain = iommu_domain_alloc(dev->bus);
+
+	return domain ? domain : ERR_PTR(-ENOMEM);
+#endif
+}
+
+/* Can a device only raise those interrupts that it was given? 6.3 asks the group for it. */
+static inline bool kioas_msi_isolated(struct device *dev, struct iommu_group *group)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	return iommu_group_has_isolated_msi(group);
+#else
+	return device_iommu_capable(dev, IOMMU_CAP_INTR_REMAP);
+#endif
+}
+
+#endif
