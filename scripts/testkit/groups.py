@@ -165,6 +165,7 @@ def bench(report):
 def lab(report):
     report.say("lab: emulated machines (their kernels are built the first time: 20 minutes)")
     run_suites(report, "lab", [sys.executable, "tests/lab/suite"], 3600)
+    run_suites(report, "lab-kioas", [sys.executable, "tests/lab/kioas/suite"], 1200)
     run_suites(report, "lab-nvme", [sys.executable, "tests/lab/nvme/suite"], 1200)
 
 

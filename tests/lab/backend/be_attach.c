@@ -70,7 +70,7 @@ int main(int argc, char **argv)
 	a_memory = lab_buffer(4 * PAGE, 0, 0);
 	b_memory = lab_buffer(4 * PAGE, 0, 0);
 	late = lab_buffer(PAGE, 0, 0);
-	pins = be_lab_pins();
+	pins = lab_pins();
 
 	lab_step("mappings made before a device is attached hold");
 	CHECK(be_lab_map(a, IOVA, a_memory, 4 * PAGE, IOAS_RW) == 0);
@@ -113,7 +113,7 @@ int main(int argc, char **argv)
 	edu_begin_write(&lab.edu, IOVA, EDU_TRANSFER_BYTES);
 	detach(&lab);
 	memset(b_memory, 0x77, 4 * PAGE);
-	be_lab_run("sleep 0.3");
+	lab_run("sleep 0.3");
 	CHECK(lab_all_bytes_are(b_memory, 4 * PAGE, 0x77));
 	if (type1) {
 		CHECK(lab.ops->pci->config_read(lab.dev, 0, &id, sizeof(id)) == -ENODEV);
@@ -137,7 +137,7 @@ int main(int argc, char **argv)
 	lab_step("a space that is gone takes its pins along, mapped or not");
 	lab.ops->space_destroy(a);
 	lab.ops->space_destroy(b);
-	CHECK(be_lab_pins() == pins);
+	CHECK(lab_pins() == pins);
 
 	lab_step("the backend can be opened again");
 	be_lab_unbind(&lab);

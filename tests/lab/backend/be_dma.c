@@ -195,7 +195,7 @@ int main(int argc, char **argv)
 	space = be_lab_space(&lab);
 	CHECK(lab.ops->attach(space, lab.dev) == 0);
 	be_lab_registers_open(&lab);
-	pins = be_lab_pins();
+	pins = lab_pins();
 
 	mapper.state = space;
 	edu_check_mapper(&lab.edu, &mapper);
@@ -208,7 +208,7 @@ int main(int argc, char **argv)
 		check_file_is_used(&lab, space);
 	check_other_file(&lab, space);
 	lab_step("nothing stays pinned");
-	CHECK(be_lab_pins() == pins);
+	CHECK(lab_pins() == pins);
 
 	be_lab_registers_close(&lab);
 	CHECK(lab.ops->detach(lab.dev) == 0);

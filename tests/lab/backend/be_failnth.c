@@ -64,7 +64,7 @@ static unsigned int check(struct world *world, const struct step *step)
 	unsigned int failures = 0;
 
 	for (unsigned int nth = 1; nth <= LIMIT; nth++) {
-		uint64_t pins = be_lab_pins();
+		uint64_t pins = lab_pins();
 		char text[16];
 		int ret;
 
@@ -83,7 +83,7 @@ static unsigned int check(struct world *world, const struct step *step)
 			continue;
 		}
 		failures++;
-		if (be_lab_pins() != pins)
+		if (lab_pins() != pins)
 			FAIL("%s, allocation %u: pins stay behind (%s)", step->name, nth,
 			     world->lab.diag.text);
 		if (step->run(world))
@@ -99,7 +99,7 @@ static void open_fail_nth(struct world *world)
 	world->fail_nth = open("/proc/self/fail-nth", O_RDWR);
 	if (world->fail_nth < 0)
 		lab_skip("the kernel cannot make allocations fail");
-	be_lab_run("cd /sys/kernel/debug/failslab && echo 0 >verbose && echo N >ignore-gfp-wait");
+	lab_run("cd /sys/kernel/debug/failslab && echo 0 >verbose && echo N >ignore-gfp-wait");
 }
 
 int main(int argc, char **argv)

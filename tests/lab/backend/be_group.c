@@ -34,7 +34,7 @@ static void check_not_viable(struct be_lab *lab, const char *edu, const char *ne
 
 	lab_step("a driver of the kernel has a neighbour; the command mends it");
 	snprintf(command, sizeof(command), "lab-bind %s virtio-pci", neighbour);
-	be_lab_run(command);
+	lab_run(command);
 	CHECK(lab->ops->dev_bind(lab->be, edu, &dev) == -EBUSY);
 	snprintf(command, sizeof(command), "not viable: %s is bound to virtio-pci", neighbour);
 	be_lab_check_text(lab, command);
@@ -85,7 +85,7 @@ int main(int argc, char **argv)
 	be_lab_registers_close(&lab);
 	CHECK(lab.ops->detach(lab.dev) == 0);
 	memset(memory[0], 0x31, PAGE);
-	be_lab_run("sleep 0.3");
+	lab_run("sleep 0.3");
 	CHECK(lab_all_bytes_are(memory[0], PAGE, 0x31));
 	lab.ops->dev_unbind(lab.dev);
 	lab.dev = second;

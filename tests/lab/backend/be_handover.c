@@ -63,7 +63,7 @@ int main(int argc, char **argv)
 		snprintf(options, sizeof(options), "fd=%d", open_file("/dev/iommu"));
 	else
 		/* As udev does: a container gives no rights. */
-		be_lab_run("chmod 666 /dev/vfio/vfio");
+		lab_run("chmod 666 /dev/vfio/vfio");
 	CHECK(setrlimit(RLIMIT_MEMLOCK, &memlock) == 0);
 	CHECK(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
 

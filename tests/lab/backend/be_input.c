@@ -61,14 +61,14 @@ static void check_driver(struct be_lab *lab)
 	CHECK(nvme);
 	lab_step("a device without a driver; the command mends it");
 	snprintf(command, sizeof(command), "lab-bind %s none", nvme);
-	be_lab_run(command);
+	lab_run(command);
 	refuse(lab, nvme, -ENODEV, "bound to no driver");
 	be_lab_mend(lab);
 	accept(lab, nvme);
 
 	lab_step("a device of another driver; the command mends it");
 	snprintf(command, sizeof(command), "lab-bind %s none; lab-bind %s nvme", nvme, nvme);
-	be_lab_run(command);
+	lab_run(command);
 	refuse(lab, nvme, -EBUSY, "bound to nvme");
 	be_lab_mend(lab);
 	accept(lab, nvme);
@@ -158,7 +158,7 @@ static void check_permission(struct be_lab *lab)
 	CHECK(step >= 1 && step < 4);
 	CHECK(lab->ops->probe(why, sizeof(why)) == 0);
 	printf("    %s\n", why);
-	be_lab_run("chown -R 0 /dev/vfio; [ ! -e /dev/iommu ] || chown 0 /dev/iommu");
+	lab_run("chown -R 0 /dev/vfio; [ ! -e /dev/iommu ] || chown 0 /dev/iommu");
 }
 
 /* Only where the module can be taken away. */

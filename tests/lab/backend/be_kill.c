@@ -89,12 +89,12 @@ static pid_t start_victim(struct be_lab *lab, uint8_t *shared, struct story *sto
 static bool check_round(struct be_lab *lab, uint8_t *shared, struct story *story, bool in_time)
 {
 	const char *free_pages = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
-	uint64_t pins = be_lab_pins(), hugepages = be_lab_read_number(free_pages);
+	uint64_t pins = lab_pins(), hugepages = lab_read_number(free_pages);
 	pid_t child = start_victim(lab, shared, story);
 	bool clear = true;
 	int status;
 
-	CHECK(be_lab_pins() >= pins + BYTES / PAGE);
+	CHECK(lab_pins() >= pins + BYTES / PAGE);
 	story->go = true;
 	while (!story->began_ms)
 		;
@@ -110,8 +110,8 @@ static bool check_round(struct be_lab *lab, uint8_t *shared, struct story *story
 	if (clear && lab_all_bytes_are(shared, BYTES, 0xcc) != in_time)
 		FAIL(in_time ? "the device wrote to memory after its owner was killed"
 			     : "the device did not write while its owner lived");
-	CHECK(be_lab_pins() == pins);
-	CHECK(be_lab_read_number(free_pages) == hugepages);
+	CHECK(lab_pins() == pins);
+	CHECK(lab_read_number(free_pages) == hugepages);
 	return clear;
 }
 

@@ -106,13 +106,7 @@ int be_lab_unmap(struct be_space *space, uint64_t iova, uint64_t bytes)
 
 bool be_lab_reaches(struct be_lab *lab, uint64_t iova, uint8_t *va)
 {
-	static uint8_t count;
-	uint8_t value = ++count % 2 ? 0xa5 : 0x5a;
-
-	/* The device's buffer holds whatever it read last; only a change of all bytes counts. */
-	memset(va, value, EDU_TRANSFER_BYTES);
-	edu_write_memory(&lab->edu, iova, EDU_TRANSFER_BYTES);
-	return !lab_all_bytes_are(va, EDU_TRANSFER_BYTES, value);
+	return edu_reaches(&lab->edu, iova, va);
 }
 
 void be_lab_check_text(struct be_lab *lab, const char *words)
@@ -124,13 +118,6 @@ void be_lab_check_text(struct be_lab *lab, const char *words)
 		FAIL("the message is cut");
 }
 
-void be_lab_run(const char *command)
-{
-	fflush(stdout);
-	if (system(command))
-		FAIL("failed: %s", command);
-}
-
 void be_lab_mend(struct be_lab *lab)
 {
 	char command[DIAG_TEXT_BYTES];
@@ -140,38 +127,5 @@ void be_lab_mend(struct be_lab *lab)
 	if (!end)
 		FAIL("the message has no command: %s", lab->diag.text);
 	snprintf(command, sizeof(command), "%.*s", (int)(end - begin - 1), begin + 1);
-	be_lab_run(command);
-}
-
-uint64_t be_lab_vmstat(const char *name)
-{
-	FILE *file = fopen("/proc/vmstat", "r");
-	char found[64];
-	uint64_t value;
-
-	CHECK(file);
-	while (fscanf(file, "%63s %" SCNu64, found, &value) == 2)
-		if (!strcmp(found, name)) {
-			fclose(file);
-			return value;
-		}
-	FAIL("/proc/vmstat has no %s", name);
-}
-
-uint64_t be_lab_pins(void)
-{
-	/* Processors keep some of the counts to themselves until they are asked. */
-	be_lab_run("echo 1 >/proc/sys/vm/stat_refresh");
-	return be_lab_vmstat("nr_foll_pin_acquired") - be_lab_vmstat("nr_foll_pin_released");
-}
-
-uint64_t be_lab_read_number(const char *path)
-{
-	FILE *file = fopen(path, "r");
-	uint64_t value;
-
-	CHECK(file);
-	CHECK(fscanf(file, "%" SCNu64, &value) == 1);
-	fclose(file);
-	return value;
+	lab_run(command);
 }

@@ -8,6 +8,7 @@
 
 #include "../../../engine/backend/backend.h"
 #include "../prog/lab_prog.h"
+#include "../prog/lab_state.h"
 
 #define KIB  1024UL
 #define MIB  (1024UL * KIB)
@@ -53,11 +54,5 @@ void be_lab_check_text(struct be_lab *lab, const char *words);
 
 /* Runs the command that the last failure's text has between backquotes. */
 void be_lab_mend(struct be_lab *lab);
-void be_lab_run(const char *command);
-
-/* Values that the kernel shows. */
-uint64_t be_lab_vmstat(const char *name);
-uint64_t be_lab_pins(void); /* pages that are pinned now */
-uint64_t be_lab_read_number(const char *path);
 
 #endif

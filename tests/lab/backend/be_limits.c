@@ -71,7 +71,7 @@ static void check_arguments(struct be_lab *lab, struct be_space *space)
 
 	lab_step("bad arguments");
 	CHECK(munmap(hole, PAGE) == 0);
-	pins = be_lab_pins();
+	pins = lab_pins();
 	CHECK(be_lab_map(space, PAGE, memory, 0, IOAS_RW) == -EINVAL);
 	CHECK(be_lab_map(space, PAGE, memory, PAGE / 2, IOAS_RW) == -EINVAL);
 	CHECK(be_lab_map(space, PAGE, memory + 1, PAGE, IOAS_RW) == -EINVAL);
@@ -86,7 +86,7 @@ static void check_arguments(struct be_lab *lab, struct be_space *space)
 	/* Half of it cannot be pinned: nothing of it may stay mapped or pinned. */
 	CHECK(mprotect(memory + PAGE, PAGE, PROT_READ) == 0);
 	CHECK(be_lab_map(space, PAGE, memory, 2 * PAGE, IOAS_RW) == -EFAULT);
-	CHECK(be_lab_pins() == pins);
+	CHECK(lab_pins() == pins);
 	CHECK(!be_lab_reaches(lab, PAGE, memory));
 	attr.va = memory;
 	attr.bytes = 2 * PAGE;
@@ -100,7 +100,7 @@ static void check_arguments(struct be_lab *lab, struct be_space *space)
 	lab->ops->mem_del(mem);
 	CHECK(lab->ops->mem_add(lab->be, &attr, &second) == 0);
 	lab->ops->mem_del(second);
-	CHECK(be_lab_pins() == pins);
+	CHECK(lab_pins() == pins);
 }
 
 /* As many mappings as the container takes, one more, and one for one. */
@@ -145,12 +145,12 @@ static void fill(struct be_lab *lab, uint64_t limit)
 
 static void check_entry_limit(struct be_lab *lab)
 {
-	const uint64_t usual = be_lab_read_number(ENTRY_LIMIT);
+	const uint64_t usual = lab_read_number(ENTRY_LIMIT);
 
 	lab_step("the number of mappings that the administrator set, and the usual one");
-	be_lab_run("echo 100 >" ENTRY_LIMIT);
+	lab_run("echo 100 >" ENTRY_LIMIT);
 	fill(lab, 100);
-	be_lab_run("echo 65535 >" ENTRY_LIMIT);
+	lab_run("echo 65535 >" ENTRY_LIMIT);
 	CHECK(usual == 65535);
 	fill(lab, usual);
 }
@@ -182,10 +182,10 @@ static void check_memlock(struct be_lab *lab)
 	CHECK(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
 
 	CHECK(be_lab_map(space, 0x10000, memory, 60 * KIB, IOAS_RW) == 0);
-	pins = be_lab_pins();
+	pins = lab_pins();
 	CHECK(be_lab_map(space, 0x100000, memory + 64 * KIB, 64 * KIB, IOAS_RW) == -ENOMEM);
 	be_lab_check_text(lab, "RLIMIT_MEMLOCK is 64 KiB");
-	CHECK(be_lab_pins() == pins);
+	CHECK(lab_pins() == pins);
 	CHECK(!be_lab_reaches(lab, 0x100000, memory + 64 * KIB));
 	CHECK(be_lab_reaches(lab, 0x10000, memory));
 	CHECK(be_lab_unmap(space, 0x10000, 60 * KIB) == 0);

@@ -114,7 +114,7 @@ static void check_removal(struct be_lab *lab, struct be_space *space, uint64_t i
 			  uint8_t *memory)
 {
 	int fd = eventfd(0, EFD_CLOEXEC);
-	uint64_t pins = be_lab_pins();
+	uint64_t pins = lab_pins();
 	char command[192];
 
 	lab_step("the device is to be removed");
@@ -122,7 +122,7 @@ static void check_removal(struct be_lab *lab, struct be_space *space, uint64_t i
 	CHECK(interrupts(fd) == 0);
 	snprintf(command, sizeof(command), "echo 1 >/sys/bus/pci/devices/%s/remove &",
 		 lab->address);
-	be_lab_run(command);
+	lab_run(command);
 	CHECK(interrupts(fd) >= 1);
 	CHECK(be_lab_reaches(lab, iova, memory));
 
@@ -135,16 +135,16 @@ static void check_removal(struct be_lab *lab, struct be_space *space, uint64_t i
 		"for i in $(seq 100); do [ -e /sys/bus/pci/devices/%s ] || exit 0; sleep 0.1; done; "
 		"exit 1",
 		lab->address);
-	be_lab_run(command);
+	lab_run(command);
 	CHECK(be_lab_unmap(space, iova, PAGE) == 0);
-	CHECK(be_lab_pins() < pins);
+	CHECK(lab_pins() < pins);
 	CHECK(lab->ops->dev_bind(lab->be, lab->address, &lab->dev) == -ENODEV);
 	be_lab_check_text(lab, "there is no /sys/bus/pci/devices");
 
 	lab_step("it comes back");
 	snprintf(command, sizeof(command), "echo 1 >/sys/bus/pci/rescan && lab-bind %s vfio-pci",
 		 lab->address);
-	be_lab_run(command);
+	lab_run(command);
 	be_lab_bind(lab);
 	CHECK(lab->ops->attach(space, lab->dev) == 0);
 	be_lab_registers_open(lab);

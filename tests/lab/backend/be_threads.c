@@ -65,7 +65,7 @@ int main(int argc, char **argv)
 	be_lab_open(&lab);
 	be_lab_bind(&lab);
 	space = be_lab_space(&lab);
-	pins = be_lab_pins();
+	pins = lab_pins();
 	for (unsigned int i = 0; i < THREADS; i++) {
 		workers[i] = (struct worker){ .number = i,
 					      .space = space,
@@ -86,6 +86,6 @@ int main(int argc, char **argv)
 	be_lab_registers_close(&lab);
 	CHECK(lab.ops->detach(lab.dev) == 0);
 	lab.ops->space_destroy(space);
-	CHECK(be_lab_pins() == pins);
+	CHECK(lab_pins() == pins);
 	return 0;
 }

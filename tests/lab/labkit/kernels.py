@@ -36,9 +36,11 @@ def stock():
     return Artifact("kernel-stock-6.1", [STOCK_RECIPE, STOCK_MODULES], make_stock)
 
 
-def own(arch):
-    config = [(LAB_DIR / "kernel" / f"{part}.config").read_text() for part in ("common", arch)]
-    return Artifact(f"kernel-{arch}", [OWN_RECIPE, config],
+def own(arch, variant=None):
+    """`variant` names one more file of kernel/, which adds to what the others say."""
+    parts = ["common", arch, variant] if variant else ["common", arch]
+    config = [(LAB_DIR / "kernel" / f"{part}.config").read_text() for part in parts]
+    return Artifact("-".join(["kernel", *parts[1:]]), [OWN_RECIPE, config],
                     lambda path: make_own(path, arch, "".join(config)), [source()], resume=True)
 
 

@@ -134,6 +134,8 @@ def all_machines():
         Machine("x86-iommufd", "VT-d, iommufd, VFIO cdev and type1, mock IOMMU; own kernel 7.3, "
                 "QEMU 7.2",
                 "x86", kernels.own("x86"), "intel_iommu=on", "ttyS0", "ttyS1", VTD),
+        Machine("x86-debug", "as x86-iommufd; its kernel checks memory, locks, leaks and arithmetic",
+                "x86", kernels.own("x86", "debug"), "intel_iommu=on", "ttyS0", "ttyS1", VTD),
         Machine("x86-scalable", "as x86-iommufd, but VT-d uses first-stage tables; QEMU 10.0",
                 "x86", kernels.own("x86"), "intel_iommu=on,sm_on", "ttyS0", "ttyS1",
                 [*VTD[:-1], VTD[-1] + ",x-scalable-mode=on,x-flts=on"], new_qemu=True),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Builds the lab's own programs. Every file of prog/, backend/, engine/ and user/ that has a main()
+"""Builds the lab's own programs. Every file of a folder below that has a main()
 is one; the others are linked into those of their folder, and those of prog/ into all. What they test
 comes along in source, so that nothing needs to be built or installed before:
 
@@ -7,6 +7,7 @@ comes along in source, so that nothing needs to be built or installed before:
     backend/   the backends over VFIO
     engine/    the whole library
     user/      the same, where page tables may be our own
+    kioas/     nothing but the module's header: they call /dev/ioasid
 
 They use the headers of the own kernels, as Debian 12's know no iommufd."""
 
@@ -21,7 +22,7 @@ RECIPE = 1
 FLAGS = ["-std=gnu11", "-O2", "-g", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror",
          "-Wno-unused-parameter", "-pthread"]
 COMPILERS = {"x86": "gcc", "arm64": "aarch64-linux-gnu-gcc"}
-HEADERS = ("include/ioas/*.h", "engine/**/*.h")
+HEADERS = ("include/ioas/*.h", "include/uapi/linux/*.h", "engine/**/*.h")
 
 # folder: (what is linked, besides prog/, libraries)
 FOLDERS = {
@@ -31,6 +32,7 @@ FOLDERS = {
                  "engine/backend/type1.c", "engine/backend/vfio*.c"), ()),
     "engine": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
     "user": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
+    "kioas": ((), ()),
 }
 
 

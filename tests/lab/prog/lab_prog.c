@@ -150,6 +150,17 @@ void edu_begin_write(struct edu *edu, uint64_t iova, size_t size_bytes)
 	edu_begin(edu, EDU_BUFFER, iova, size_bytes, EDU_DMA_TO_MEMORY);
 }
 
+bool edu_reaches(struct edu *edu, uint64_t iova, uint8_t *va)
+{
+	static uint8_t count;
+	uint8_t value = ++count % 2 ? 0xa5 : 0x5a;
+
+	/* The device's buffer holds whatever it read last; only a change of all bytes counts. */
+	memset(va, value, EDU_TRANSFER_BYTES);
+	edu_write_memory(edu, iova, EDU_TRANSFER_BYTES);
+	return !lab_all_bytes_are(va, EDU_TRANSFER_BYTES, value);
+}
+
 void lab_fill_random(uint8_t *buffer, size_t size_bytes, uint64_t seed)
 {
 	size_t at;

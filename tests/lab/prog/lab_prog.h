@@ -54,6 +54,9 @@ void edu_write_memory(struct edu *edu, uint64_t iova, size_t size_bytes);
 /* Begins one, which happens 100 ms later. */
 void edu_begin_write(struct edu *edu, uint64_t iova, size_t size_bytes);
 
+/* The device writes, through the IOVA, what it read from elsewhere: is all of @va different now? */
+bool edu_reaches(struct edu *edu, uint64_t iova, uint8_t *va);
+
 void lab_fill_random(uint8_t *buffer, size_t size_bytes, uint64_t seed);
 bool lab_all_bytes_are(const uint8_t *buffer, size_t size_bytes, uint8_t value);
 
