@@ -360,7 +360,7 @@ static inline bool kioas_space_live(const struct kioas_space *space)
 int kioas_map_entries(struct kioas_call *call, struct kioas_space *space,
 		      const struct ioasid_map_entry *entries, u32 count);
 int kioas_unmap_entries(struct kioas_call *call, struct kioas_space *space,
-			const struct ioasid_unmap_entry *entries, u32 count, u64 *bytes);
+			const struct ioasid_unmap_entry *entries, u32 count, u32 flags, u64 *bytes);
 int kioas_invalidate_entries(struct kioas_call *call, struct kioas_space *space,
 			     const struct ioasid_inval_entry *entries, u32 count);
 

@@ -222,6 +222,19 @@ static int kioas_unmap_collect(struct kioas_call *call, struct kioas_space *spac
 	return found ? 0 : kioas_fail(call, -ENOENT, "iova", "nothing is mapped at 0x%llx", start);
 }
 
+/* IOASID_UNMAP_EXACT */
+static int kioas_unmap_one(struct kioas_call *call, struct kioas_space *space, u64 start, u64 last,
+			   struct list_head *areas)
+{
+	struct kioas_area *area = kioas_area_first(space, start, last);
+
+	if (area && (area->start != start || area->last != last))
+		return kioas_fail(call, -EINVAL, "length",
+				  "not exactly the mapping 0x%llx to 0x%llx", area->start,
+				  area->last);
+	return kioas_unmap_collect(call, space, start, last, areas);
+}
+
 static void kioas_unmap_forget(struct list_head *areas)
 {
 	while (!list_empty(areas))
@@ -253,10 +266,11 @@ static u64 kioas_areas_bytes(struct list_head *areas)
 }
 
 int kioas_unmap_entries(struct kioas_call *call, struct kioas_space *space,
-			const struct ioasid_unmap_entry *entries, u32 count, u64 *bytes)
+			const struct ioasid_unmap_entry *entries, u32 count, u32 flags, u64 *bytes)
 {
 	const struct ioasid_unmap_entry *entry;
 	LIST_HEAD(areas);
+	u64 last;
 	int ret;
 
 	ret = kioas_unmap_check(call, entries, count);
@@ -267,8 +281,10 @@ int kioas_unmap_entries(struct kioas_call *call, struct kioas_space *space,
 		return ret;
 	for (call->index = 0; call->index < count && !ret; call->index++) {
 		entry = &entries[call->index];
-		ret = kioas_unmap_collect(call, space, entry->iova,
-					  entry->iova + (entry->length - 1), &areas);
+		last = entry->iova + (entry->length - 1);
+		ret = flags & IOASID_UNMAP_EXACT
+			      ? kioas_unmap_one(call, space, entry->iova, last, &areas)
+			      : kioas_unmap_collect(call, space, entry->iova, last, &areas);
 		if (ret)
 			break;
 	}
@@ -319,7 +335,7 @@ static int kioas_unmap_array(struct kioas_call *call, struct kioas_space *space,
 	ret = kioas_array_copy(call, entries, sizeof(*entries), command->entries_uptr,
 			       command->count, command->entry_size);
 	if (!ret)
-		ret = kioas_unmap_entries(call, space, entries, command->count,
+		ret = kioas_unmap_entries(call, space, entries, command->count, command->flags,
 					  &command->out_bytes);
 	if (entries != few)
 		kvfree(entries);
@@ -329,20 +345,23 @@ static int kioas_unmap_array(struct kioas_call *call, struct kioas_space *space,
 int kioas_unmap_dma(struct kioas_call *call, void *data)
 {
 	struct ioasid_unmap_dma *command = data;
+	const u32 all = command->flags & IOASID_UNMAP_ALL;
 	struct kioas_space *space;
 	int ret;
 
-	if (command->flags & ~IOASID_UNMAP_ALL)
+	if (command->flags & ~(IOASID_UNMAP_ALL | IOASID_UNMAP_EXACT))
 		return kioas_fail(call, -EOPNOTSUPP, "flags", "unknown flags 0x%x", command->flags);
 	if (command->__reserved)
 		return kioas_fail(call, -EINVAL, "__reserved", "must be 0");
-	if (command->flags && (command->count || command->entries_uptr))
+	if (all && command->flags & IOASID_UNMAP_EXACT)
+		return kioas_fail(call, -EINVAL, "flags", "ALL and EXACT exclude each other");
+	if (all && (command->count || command->entries_uptr))
 		return kioas_fail(call, -EINVAL, "count", "no array goes with IOASID_UNMAP_ALL");
 	ret = kioas_space_get(call, command->ioasid, IOASID_OP_MAP, &space);
 	if (ret)
 		return ret;
-	ret = command->flags ? kioas_unmap_all(call, space, &command->out_bytes)
-			     : kioas_unmap_array(call, space, command);
+	ret = all ? kioas_unmap_all(call, space, &command->out_bytes)
+		  : kioas_unmap_array(call, space, command);
 	kioas_space_put(space);
 	return ret;
 }

@@ -551,9 +551,11 @@ struct ioasid_unmap_entry {
 /**
  * enum ioasid_unmap_flags - flags of IOASID_UNMAP_DMA
  * @IOASID_UNMAP_ALL: everything; @count and @entries_uptr are 0. Nothing there is no error.
+ * @IOASID_UNMAP_EXACT: each range is one mapping, from its begin to its end (EINVAL); not with ALL
  */
 enum ioasid_unmap_flags {
 	IOASID_UNMAP_ALL = 1 << 0,
+	IOASID_UNMAP_EXACT = 1 << 1,
 };
 
 /**
@@ -936,7 +938,7 @@ enum ioasid_sqe_flags {
  * @op: enum ioasid_ring_op
  * @flags: enum ioasid_sqe_flags
  * @op_flags: MAP: enum ioasid_map_flags; INVALIDATE: enum ioasid_inval_flags without DEVICE, PASID;
- *	UNMAP: 0
+ *	UNMAP: IOASID_UNMAP_EXACT or 0
  * @ioasid: the space
  * @__reserved: 0
  * @iova: as in the entry of the call

@@ -161,6 +161,45 @@ static void check_unmap_refusals(int fd, uint32_t space, uint8_t *memory)
 	CHECK(kioas_call(fd, IOASID_UNMAP_DMA, &all) == 0 && all.out_bytes == 0);
 }
 
+/* One range, one mapping. */
+static void check_exact(int fd, uint32_t space, uint8_t *memory)
+{
+	const struct ioasid_map_entry maps[] = {
+		entry(IOVA, memory, 2 * PAGE, RW),
+		entry(IOVA + 2 * PAGE, memory, 2 * PAGE, RW),
+	};
+	const struct ioasid_unmap_entry wrong[] = {
+		{ IOVA, 4 * PAGE },	   { IOVA, PAGE },
+		{ IOVA, 3 * PAGE },	   { IOVA + 2 * PAGE, 3 * PAGE },
+		{ IOVA - PAGE, 3 * PAGE },
+	};
+	const struct ioasid_unmap_entry both[] = { { IOVA, 2 * PAGE },
+						   { IOVA + 2 * PAGE, 2 * PAGE } };
+	struct ioasid_unmap_dma request = {
+		.size = sizeof(request),
+		.ioasid = space,
+		.count = 1,
+		.entry_size = sizeof(wrong[0]),
+		.flags = IOASID_UNMAP_EXACT,
+	};
+	size_t i;
+
+	lab_step("exactly one mapping goes, where that is asked for");
+	CHECK(kioas_map(fd, space, maps, 2) == 0);
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		request.entries_uptr = (uintptr_t)&wrong[i];
+		CHECK(kioas_call(fd, IOASID_UNMAP_DMA, &request) == -EINVAL);
+		kioas_check_why(fd, EINVAL, IOASID_UNMAP_DMA, "length", 0);
+		CHECK(is_mapped(fd, space, IOVA) && is_mapped(fd, space, IOVA + 3 * PAGE));
+	}
+	request.entries_uptr = (uintptr_t)both;
+	request.count = 2;
+	CHECK(kioas_call(fd, IOASID_UNMAP_DMA, &request) == 0 && request.out_bytes == 4 * PAGE);
+	request.flags |= IOASID_UNMAP_ALL;
+	CHECK(kioas_call(fd, IOASID_UNMAP_DMA, &request) == -EINVAL);
+	kioas_check_why(fd, EINVAL, IOASID_UNMAP_DMA, "flags", 0);
+}
+
 static void check_registered(int fd, uint32_t space, uint8_t *memory)
 {
 	uint32_t other = kioas_space(fd, IOASID_KIND_KERNEL, 0);
@@ -261,6 +300,7 @@ int main(void)
 	check_lookup(lab.fd, space, memory);
 	check_map_refusals(lab.fd, space, memory);
 	check_unmap_refusals(lab.fd, space, memory);
+	check_exact(lab.fd, space, memory);
 	check_registered(lab.fd, space, memory);
 	check_fork(lab.fd, space, memory);
 	check_limit(lab.fd, space, memory);
