@@ -200,6 +200,8 @@ static inline uint64_t leaves_of_l2(uint64_t n)
 
 struct tables {
 	struct pt_mem mem; /* first: it is what the builder hands back */
+	/* A page by the address that the walker is told. NULL: it is disguised. */
+	void *(*page_at)(const struct tables *t, uint64_t addr);
 	const struct format *format;
 	struct pt *pt;
 	_Atomic int64_t live;
@@ -277,8 +279,9 @@ static inline _Atomic uint64_t *entry_at(const struct tables *t, uint64_t iova, 
 	uint64_t addr = pt_root(t->pt);
 
 	for (unsigned int at = t->format->levels - 1;; at--) {
-		_Atomic uint64_t *entries =
-			(_Atomic uint64_t *)(uintptr_t)(addr ^ ADDRESS_DISGUISE);
+		_Atomic uint64_t *entries = t->page_at
+						    ? t->page_at(t, addr)
+						    : (void *)(uintptr_t)(addr ^ ADDRESS_DISGUISE);
 		_Atomic uint64_t *entry = &entries[index_of(iova, at)];
 		uint64_t value = atomic_load_explicit(entry, memory_order_acquire);
 
@@ -380,8 +383,9 @@ static inline int choose_format(void **state)
 	return 0;
 }
 
-/* Every test over every format. */
-static inline int run_formats(const char *name, const struct CMUnitTest *tests, size_t count)
+/* Every test over every format that is @wanted; NULL: all are. */
+static inline int run_formats(const char *name, const struct CMUnitTest *tests, size_t count,
+			      bool (*wanted)(enum ioas_format format))
 {
 	static struct CMUnitTest all[COUNT(formats) * 32];
 	static char names[COUNT(formats) * 32][96];
@@ -389,7 +393,9 @@ static inline int run_formats(const char *name, const struct CMUnitTest *tests, 
 
 	if (count > 32)
 		abort();
-	for (size_t f = 0; f < COUNT(formats); f++)
+	for (size_t f = 0; f < COUNT(formats); f++) {
+		if (wanted && !wanted(formats[f].format))
+			continue;
 		for (size_t i = 0; i < count; i++, n++) {
 			snprintf(names[n], sizeof(names[n]), "%s: %s", formats[f].name,
 				 tests[i].name);
@@ -398,9 +404,10 @@ static inline int run_formats(const char *name, const struct CMUnitTest *tests, 
 			all[n].initial_state = (void *)(uintptr_t)&formats[f];
 			all[n].setup_func = choose_format;
 		}
+	}
 	return _cmocka_run_group_tests(name, all, n, NULL, NULL);
 }
 
-#define RUN_FORMATS(tests) run_formats(#tests, tests, COUNT(tests))
+#define RUN_FORMATS(tests) run_formats(#tests, tests, COUNT(tests), NULL)
 
 #endif
