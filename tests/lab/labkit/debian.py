@@ -16,7 +16,7 @@ HOST_PACKAGES = (
     # kernels, modules and test programs
     "gcc", "make", "libc6-dev", "liburcu-dev", "flex", "bison", "bc", "libelf-dev", "libssl-dev", "perl",
     "python3", "rsync", "xz-utils", "kmod",
-    "gcc-aarch64-linux-gnu",
+    "gcc-aarch64-linux-gnu", "libcmocka-dev",
     # the guests' userland
     "busybox-static",
 )

@@ -62,16 +62,12 @@ class Machine:
         """QEMU with the machine's fixed options, and the environment it needs."""
         if not self.new_qemu:
             return ["qemu-system-x86_64", *self.qemu_options], {}
-        root = qemu10().path / "root"
-        libraries = root / "usr/lib/x86_64-linux-gnu"
-        environment = {"LD_LIBRARY_PATH": f"{libraries}:{root / 'lib/x86_64-linux-gnu'}",
-                       "QEMU_MODULE_DIR": str(libraries / "qemu")}
         if self.arch == "x86":
-            return [str(root / "usr/bin/qemu-system-x86_64"), "-L", str(root / "usr/share/seabios"),
-                    *self.qemu_options], environment
-        firmware = root / "usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
-        return [str(root / "usr/bin/qemu-system-aarch64"), "-bios", str(firmware),
-                *self.qemu_options], environment
+            command, environment = qemu10_command("qemu-system-x86_64")
+            return [*command, *self.qemu_options], environment
+        command, environment = qemu10_command("qemu-system-aarch64")
+        firmware = qemu10().path / "root/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
+        return [*command, "-bios", str(firmware), *self.qemu_options], environment
 
 
 def devices(machine, options, images):
@@ -120,6 +116,28 @@ def qemu10():
                           "qemu-efi-aarch64"],
                          path / "root", dependencies=True, release="bookworm-backports")
     return Artifact("qemu-10", [QEMU_RECIPE], make)
+
+
+def qemu10_riscv():
+    """The same for RISC-V: its libraries are those of qemu10()."""
+    def make(path):
+        with Suite("bookworm-backports", host=True) as suite:
+            suite.unpack(["qemu-system-riscv/bookworm-backports"], path / "root")
+    return Artifact("qemu-10-riscv", [QEMU_RECIPE], make, [qemu10()])
+
+
+def qemu10_command(binary):
+    """How a program of QEMU 10.0 is started: its command, and the environment it needs."""
+    root = qemu10().path / "root"
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    environment = {"LD_LIBRARY_PATH": f"{libraries}:{root / 'lib/x86_64-linux-gnu'}",
+                   "QEMU_MODULE_DIR": str(libraries / "qemu")}
+    if binary == "qemu-system-riscv64":
+        return [str(qemu10_riscv().path / "root/usr/bin" / binary)], environment
+    command = [str(root / "usr/bin" / binary)]
+    if binary == "qemu-system-x86_64":
+        command += ["-L", str(root / "usr/share/seabios")]
+    return command, environment
 
 
 VTD = ["-machine", "q35,kernel-irqchip=split", "-cpu", "max",
