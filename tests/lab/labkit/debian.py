@@ -27,6 +27,7 @@ SUITES = {
     "bookworm": (("bookworm", "bookworm-security"), "amd64"),
     "bookworm-backports": (("bookworm", "bookworm-security", "bookworm-backports"), "amd64"),
     "trixie-backports": (("trixie-backports",), "amd64"),
+    "trixie": (("trixie", "trixie-security", "trixie-backports"), "amd64"),
     "bookworm-arm64": (("bookworm", "bookworm-security"), "arm64"),
 }
 

@@ -140,6 +140,23 @@ def qemu10_command(binary):
     return command, environment
 
 
+def qemu11():
+    """QEMU 11.1 of trixie-backports for x86, with all its libraries: the host's are too old."""
+    def make(path):
+        with Suite("trixie") as suite:
+            suite.unpack(["qemu-system-x86"], path / "root", dependencies=True,
+                         release="trixie-backports")
+    return Artifact("qemu-11", [QEMU_RECIPE], make)
+
+
+def qemu11_command(binary):
+    root = qemu11().path / "root/usr"
+    libraries = root / "lib/x86_64-linux-gnu"
+    return [str(libraries / "ld-linux-x86-64.so.2"), "--library-path", str(libraries),
+            str(root / "bin" / binary), "-L", str(root / "share/seabios"),
+            "-L", str(root / "share/qemu")], {"QEMU_MODULE_DIR": str(libraries / "qemu")}
+
+
 VTD = ["-machine", "q35,kernel-irqchip=split", "-cpu", "max",
        "-device", "intel-iommu,intremap=on"]
 SMMUV3 = ["-machine", "virt,gic-version=3,iommu=smmuv3", "-cpu", "max,pauth-impdef=on"]

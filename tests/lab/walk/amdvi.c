@@ -29,8 +29,8 @@
 
 struct amdvi {
 	uint64_t *device; /* entry of the device */
-	uint64_t *commands;
-	unsigned int tail; /* bytes */
+	uint64_t *commands, *events;
+	unsigned int tail, head; /* bytes */
 };
 
 static void command(struct iommu *iommu, uint64_t low, uint64_t high)
@@ -79,7 +79,7 @@ static void amd_start(struct iommu *iommu)
 	iommu->own = amd;
 	amd->device = (uint64_t *)board_page(iommu->board, 12, &devices) + EDU_DEVFN * 4;
 	amd->commands = board_page(iommu->board, QUEUE_LG2, &commands);
-	board_page(iommu->board, QUEUE_LG2, &events);
+	amd->events = board_page(iommu->board, QUEUE_LG2, &events);
 	iommu_write64(iommu, DEVICE_TABLE, devices);
 	iommu_write64(iommu, COMMAND_BASE, commands | FIELD(QUEUE_ENTRIES, 56));
 	iommu_write64(iommu, EVENT_BASE, events | FIELD(QUEUE_ENTRIES, 56));
@@ -98,26 +98,51 @@ static void amd_attach(struct iommu *iommu, enum ioas_format format, uint64_t ro
 	amd_flush(iommu);
 }
 
+/*
+ * 2.5.3 IO_PAGE_FAULT. In place of RW, bit 53, QEMU has the rights asked for in bits 48 (read) and
+ * 49 (write): amdvi_page_fault().
+ */
 static bool amd_fault(struct iommu *iommu, struct iommu_fault *fault)
 {
-	(void)iommu;
-	(void)fault;
-	return false;
+	const unsigned int io_page_fault = 2;
+	const unsigned int any = 1U << SPEC_NOT_PRESENT | 1U << SPEC_NO_RIGHT |
+				 1U << SPEC_NO_ADDRESS | 1U << SPEC_RESERVED;
+	struct amdvi *amd = iommu->own;
+	const uint64_t *event = amd->events + amd->head / 8;
+
+	if (iommu_read64(iommu, EVENT_TAIL) == amd->head)
+		return false;
+	*fault = (struct iommu_fault){
+		.page = event[1] & ~UINT64_C(0xfff),
+		.prot = event[0] >> 48 & IOAS_RW,
+		.reasons = event[0] >> 60 == io_page_fault && (uint16_t)event[0] == EDU_DEVFN ? any
+											      : 0,
+	};
+	amd->head = (amd->head + 16) % (1 << QUEUE_LG2);
+	iommu_write64(iommu, EVENT_HEAD, amd->head);
+	return true;
 }
+
+#define OF_ALL_VERSIONS                                                                     \
+	.map = &board_x86,                                                                  \
+	.formats = { IOAS_FORMAT_AMDV1_L4, IOAS_FORMAT_AMDV1_L5, IOAS_FORMAT_AMDV1_L6 },    \
+	.start = amd_start, .attach = amd_attach, .forget = amd_forget, .flush = amd_flush, \
+	.fault = amd_fault, .hole = 0xfee00000, .hole_end = 0xfef00000
 
 const struct iommu_ops iommu_amd = {
 	.name = "amd",
-	.map = &board_x86,
-	.formats = { IOAS_FORMAT_AMDV1_L4, IOAS_FORMAT_AMDV1_L5, IOAS_FORMAT_AMDV1_L6 },
-	.start = amd_start,
-	.attach = amd_attach,
-	.forget = amd_forget,
-	.flush = amd_flush,
-	.fault = amd_fault,
+	.hits_are_silent = true,
+	.no_pages = true,
+	.key_bits = 64,
+	OF_ALL_VERSIONS,
+};
+
+/* As it is in QEMU 7.2 and 10.0. */
+const struct iommu_ops iommu_amd_7_2 = {
+	.name = "amd-7.2",
 	.no_records = true,
 	.aliases = true,
 	.unread = FIELD(1, 0),
 	.key_bits = 48,
-	.hole = 0xfee00000,
-	.hole_end = 0xfef00000,
+	OF_ALL_VERSIONS,
 };

@@ -46,13 +46,14 @@ struct iommu_ops {
 	 *
 	 * @hits_are_silent: an access that an entry of the cache forbids leaves no record
 	 * @no_records: no access leaves one
+	 * @no_pages: records have no address
 	 * @aliases: address bits above the table's width are not looked at
 	 * @unread: bits of a leaf that are not looked at
 	 * @key_bits: bits of an address by which the cache tells pages apart
 	 * @hole, @hole_end: what is written there is an interrupt and not translated
 	 */
 	bool hits_are_silent;
-	bool no_records;
+	bool no_records, no_pages;
 	bool aliases;
 	uint64_t unread;
 	unsigned int key_bits;
@@ -65,7 +66,8 @@ struct iommu {
 	void *own; /* the file's, from start() on */
 };
 
-extern const struct iommu_ops iommu_vtd, iommu_vtd_first, iommu_amd, iommu_riscv, iommu_smmuv3;
+extern const struct iommu_ops iommu_vtd, iommu_vtd_first, iommu_amd, iommu_amd_7_2, iommu_riscv,
+	iommu_smmuv3;
 
 #define FIELD(value, low) ((uint64_t)(value) << (low))
 
