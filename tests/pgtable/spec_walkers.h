@@ -178,16 +178,16 @@ static inline enum spec_outcome spec_riscv(unsigned int levels, uint64_t root, u
 	return SPEC_RESERVED;
 }
 
-/* VT-d 3.7, 9.8: second stage, with 5 levels. R and W of all entries on the way are combined. */
-static inline enum spec_outcome spec_vtdss_l5(uint64_t root, uint64_t address, uint32_t prot,
-					      struct spec_leaf *leaf)
+/* VT-d 3.7, 9.8: second stage. R and W of all entries on the way are combined. */
+static inline enum spec_outcome spec_vtdss(unsigned int levels, uint64_t root, uint64_t address,
+					   uint32_t prot, struct spec_leaf *leaf)
 {
 	uint64_t table = root;
 	uint64_t rights = 3;
 
-	if (address >> 57)
+	if (address >> (12 + 9 * levels))
 		return SPEC_NO_ADDRESS;
-	for (int low = 48;; low -= 9) {
+	for (unsigned int low = 3 + 9 * levels;; low -= 9) {
 		uint64_t entry = spec_read(table, address >> low & 511);
 		uint64_t target = spec_bits(entry, 51, 12);
 
@@ -208,6 +208,38 @@ static inline enum spec_outcome spec_vtdss_l5(uint64_t root, uint64_t address, u
 		*leaf = (struct spec_leaf){ target + spec_bits(address, low - 1, 0),
 					    UINT64_C(1) << low };
 		return SPEC_PASSED;
+	}
+}
+
+/* The walker of a format; SPEC_RESERVED for those that have none here. */
+static inline enum spec_outcome spec_walk(enum ioas_format format, uint64_t root, uint64_t iova,
+					  uint32_t prot, struct spec_leaf *leaf)
+{
+	switch (format) {
+	case IOAS_FORMAT_VTDSS_L4:
+		return spec_vtdss(4, root, iova, prot, leaf);
+	case IOAS_FORMAT_VTDSS_L5:
+		return spec_vtdss(5, root, iova, prot, leaf);
+	case IOAS_FORMAT_ARM64_S1_4K:
+		return spec_arm64(12, root, iova, prot, leaf);
+	case IOAS_FORMAT_ARM64_S1_16K:
+		return spec_arm64(14, root, iova, prot, leaf);
+	case IOAS_FORMAT_ARM64_S1_64K:
+		return spec_arm64(16, root, iova, prot, leaf);
+	case IOAS_FORMAT_AMDV1_L4:
+		return spec_amdv1(4, root, iova, prot, leaf);
+	case IOAS_FORMAT_AMDV1_L5:
+		return spec_amdv1(5, root, iova, prot, leaf);
+	case IOAS_FORMAT_AMDV1_L6:
+		return spec_amdv1(6, root, iova, prot, leaf);
+	case IOAS_FORMAT_RISCV_SV39:
+		return spec_riscv(3, root, iova, prot, leaf);
+	case IOAS_FORMAT_RISCV_SV48:
+		return spec_riscv(4, root, iova, prot, leaf);
+	case IOAS_FORMAT_RISCV_SV57:
+		return spec_riscv(5, root, iova, prot, leaf);
+	default:
+		return SPEC_RESERVED;
 	}
 }
 

@@ -57,38 +57,6 @@ static void identity_free(struct pt_mem *mem, void *page, uint64_t addr)
 	free(page);
 }
 
-static enum spec_outcome spec_walk(struct maps *maps, uint64_t iova, uint32_t prot,
-				   struct spec_leaf *leaf)
-{
-	uint64_t root = pt_root(maps->pt);
-
-	switch (maps->f->format) {
-	case IOAS_FORMAT_VTDSS_L5:
-		return spec_vtdss_l5(root, iova, prot, leaf);
-	case IOAS_FORMAT_ARM64_S1_4K:
-		return spec_arm64(12, root, iova, prot, leaf);
-	case IOAS_FORMAT_ARM64_S1_16K:
-		return spec_arm64(14, root, iova, prot, leaf);
-	case IOAS_FORMAT_ARM64_S1_64K:
-		return spec_arm64(16, root, iova, prot, leaf);
-	case IOAS_FORMAT_AMDV1_L4:
-		return spec_amdv1(4, root, iova, prot, leaf);
-	case IOAS_FORMAT_AMDV1_L5:
-		return spec_amdv1(5, root, iova, prot, leaf);
-	case IOAS_FORMAT_AMDV1_L6:
-		return spec_amdv1(6, root, iova, prot, leaf);
-	case IOAS_FORMAT_RISCV_SV39:
-		return spec_riscv(3, root, iova, prot, leaf);
-	case IOAS_FORMAT_RISCV_SV48:
-		return spec_riscv(4, root, iova, prot, leaf);
-	case IOAS_FORMAT_RISCV_SV57:
-		return spec_riscv(5, root, iova, prot, leaf);
-	default:
-		fail_msg("%s: no walker", maps->f->name);
-		return SPEC_RESERVED;
-	}
-}
-
 static enum spec_outcome soft_outcome(unsigned int fault_reason)
 {
 	switch (fault_reason) {
@@ -109,7 +77,7 @@ static void is_stopped(struct maps *maps, uint64_t iova, uint32_t prot, enum spe
 	struct spec_leaf leaf;
 
 	assert_int_equal(w->soft ? soft_outcome(stopped(&w->m, iova, prot))
-				 : spec_walk(maps, iova, prot, &leaf),
+				 : spec_walk(maps->f->format, pt_root(maps->pt), iova, prot, &leaf),
 			 reason);
 }
 
@@ -124,7 +92,8 @@ static void passes(struct maps *maps, uint64_t iova, uint32_t prot, uint64_t oa,
 		assert_int_equal(bytes, left);
 		return;
 	}
-	assert_int_equal(spec_walk(maps, iova, prot, &leaf), SPEC_PASSED);
+	assert_int_equal(spec_walk(maps->f->format, pt_root(maps->pt), iova, prot, &leaf),
+			 SPEC_PASSED);
 	assert_int_equal(leaf.oa, oa);
 	assert_int_equal(leaf.bytes - iova % leaf.bytes, left);
 }

@@ -133,6 +133,7 @@ const struct iommu_ops iommu_amd = {
 	.name = "amd",
 	.hits_are_silent = true,
 	.no_pages = true,
+	.unread_table = FIELD(3, 61), /* IR, IW */
 	.key_bits = 64,
 	OF_ALL_VERSIONS,
 };
@@ -142,7 +143,7 @@ const struct iommu_ops iommu_amd_7_2 = {
 	.name = "amd-7.2",
 	.no_records = true,
 	.aliases = true,
-	.unread = FIELD(1, 0),
+	.unread_leaf = FIELD(1, 0), /* PR */
 	.key_bits = 48,
 	OF_ALL_VERSIONS,
 };

@@ -23,15 +23,18 @@ static void die(const char *what)
 	exit(1);
 }
 
+bool board_has(const struct board *board, uint64_t addr)
+{
+	return addr - board->map->ram < board->ram_bytes;
+}
+
 void *board_at(const struct board *board, uint64_t addr)
 {
-	uint64_t offset = addr < board->map->low ? addr : addr - board->map->ram + board->map->low;
-
-	if (offset >= board->ram_bytes) {
+	if (!board_has(board, addr)) {
 		printf("# no memory at 0x%llx\n", (unsigned long long)addr);
 		exit(1);
 	}
-	return board->ram + offset;
+	return (void *)(uintptr_t)addr;
 }
 
 uint64_t board_data(const struct board *board)
@@ -54,7 +57,7 @@ void *board_page(struct board *board, unsigned int lg2, uint64_t *addr)
 		board->free[lg2] = page->next;
 	else if (++board->pages * PAGE_STRIDE > board->ram_bytes / 2)
 		return NULL;
-	*addr = offset - board->map->low + board->map->ram;
+	*addr = board->map->ram + offset;
 	return memset(board->ram + offset, 0, (size_t)1 << lg2);
 }
 
@@ -119,9 +122,9 @@ void board_open(struct board *board, const struct board_map *map, int qemu_fd, i
 	board->ram_fd = ram_fd;
 	if (fstat(ram_fd, &stat))
 		die("fstat");
-	board->ram_bytes = stat.st_size;
-	board->ram = mmap(NULL, board->ram_bytes, PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_NORESERVE, ram_fd, 0);
+	board->ram_bytes = stat.st_size - map->low;
+	board->ram = mmap((void *)(uintptr_t)map->ram, board->ram_bytes, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE, ram_fd, map->low);
 	if (board->ram == MAP_FAILED)
 		die("mmap");
 	board->mem = (struct pt_mem){ mem_alloc, mem_free, 0 };

@@ -3,7 +3,8 @@
  * What the machines have in common: memory, which is a file that QEMU and this process share, and
  * an edu device as the source of DMA (QEMU's docs/specs/edu.rst).
  *
- * Memory is sparse: a page that has never been touched by anybody takes no space, so what the file
+ * Memory is mapped where the machine has it, so that its addresses are pointers here as well. It
+ * is sparse: a page that has never been touched by anybody takes no space, so what the file
  * takes tells whether a transfer has gone astray (board_touched()). Its lower half is for data,
  * the upper half for tables and for what the IOMMU reads and writes.
  */
@@ -15,7 +16,8 @@
 
 /**
  * struct board_map - where things are in the physical address space
- * @ram: of memory; all of it lies together, but for the first @low bytes, which are at 0
+ * @ram: of memory; all of it lies together, but for the first @low bytes, which are at 0 and not
+ *	used
  * @ecam: of PCI's configuration space; 0: x86's ports
  * @edu: where edu's registers are put
  */
@@ -47,8 +49,11 @@ struct board {
 
 void board_open(struct board *board, const struct board_map *map, int qemu_fd, int ram_fd);
 
-/* Memory at a physical address, and where data may be. */
+/* Memory at a physical address; an address that has none ends the test. */
 void *board_at(const struct board *board, uint64_t addr);
+bool board_has(const struct board *board, uint64_t addr);
+
+/* Where data may be. */
 uint64_t board_data(const struct board *board);
 uint64_t board_data_bytes(const struct board *board);
 

@@ -48,14 +48,14 @@ struct iommu_ops {
 	 * @no_records: no access leaves one
 	 * @no_pages: records have no address
 	 * @aliases: address bits above the table's width are not looked at
-	 * @unread: bits of a leaf that are not looked at
+	 * @unread_table, @unread_leaf: bits of an entry that have to be 1 and are not looked at
 	 * @key_bits: bits of an address by which the cache tells pages apart
 	 * @hole, @hole_end: what is written there is an interrupt and not translated
 	 */
 	bool hits_are_silent;
 	bool no_records, no_pages;
 	bool aliases;
-	uint64_t unread;
+	uint64_t unread_table, unread_leaf;
 	unsigned int key_bits;
 	uint64_t hole, hole_end;
 };

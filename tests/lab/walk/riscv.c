@@ -147,5 +147,6 @@ const struct iommu_ops iommu_riscv = {
 	.flush = riscv_flush,
 	.fault = riscv_fault,
 	.hits_are_silent = true,
+	.unread_leaf = FIELD(1, 4), /* U */
 	.key_bits = 56,
 };

@@ -181,5 +181,6 @@ const struct iommu_ops iommu_smmuv3 = {
 	.forget = smmuv3_forget,
 	.flush = smmuv3_flush,
 	.fault = smmuv3_fault,
+	.unread_leaf = FIELD(1, 6), /* AP[1] */
 	.key_bits = 64,
 };

@@ -12,14 +12,16 @@
 #include "iommu.h"
 
 #include "../../pgtable/random_maps.h"
+#include "ours.h"
 
-#define ROUNDS	   8
-#define PROBES	   200
-#define CHANGES	   60 /* of each size */
-#define SEED	   1
-#define SCRATCH	   0 /* offset in data memory of a page that nothing is mapped to */
-#define MAILBOX	   4096
-#define FIRST_DATA ((uint64_t)1 << 30)
+#define ROUNDS	      8
+#define PROBES	      200
+#define CHANGES	      60 /* of each size */
+#define ENTRIES_TRIED 50 /* at random, on each level */
+#define SEED	      1
+#define SCRATCH	      0 /* offset in data memory of a page that nothing is mapped to */
+#define MAILBOX	      4096
+#define FIRST_DATA    ((uint64_t)1 << 30)
 
 static struct board board;
 static struct iommu iommu = { .board = &board };
@@ -126,14 +128,10 @@ static const char *is_let_through(struct rig *r, uint64_t iova, uint32_t prot, u
 	return NULL;
 }
 
-static const char *is_stopped(struct rig *r, uint64_t iova, uint32_t prot, enum spec_outcome reason,
-			      bool silent)
+/* @oa must not be reached; @reasons: of struct iommu_fault. */
+static const char *is_stopped(struct rig *r, uint64_t iova, uint32_t prot, uint64_t oa,
+			      unsigned int reasons, bool silent)
 {
-	uint64_t oa;
-
-	/* If there is something, it must not be reached. */
-	if (pt_lookup(r->maps.pt, iova, &oa, NULL, NULL))
-		oa = board_data(&board) + SCRATCH;
 	if (lands(r, iova, prot, oa))
 		return "it was not stopped";
 	if (r->strayed)
@@ -144,7 +142,7 @@ static const char *is_stopped(struct rig *r, uint64_t iova, uint32_t prot, enum 
 		return "its record has another address";
 	if (r->fault.prot != prot)
 		return "its record is of the other direction";
-	if (!(r->fault.reasons & 1U << reason))
+	if (!(r->fault.reasons & reasons))
 		return "its record has another reason";
 	return NULL;
 }
@@ -183,6 +181,7 @@ static void stops(struct maps *maps, uint64_t iova, uint32_t prot, enum spec_out
 {
 	struct rig *r = rig_of(maps);
 	bool silent = iommu.ops->no_records;
+	uint64_t oa;
 
 	if (!reaches(iova))
 		return;
@@ -197,7 +196,9 @@ static void stops(struct maps *maps, uint64_t iova, uint32_t prot, enum spec_out
 		else
 			iommu.ops->flush(&iommu);
 	}
-	check(r, iova, prot, is_stopped(r, iova & ~7ULL, prot, reason, silent));
+	if (pt_lookup(maps->pt, iova & ~7ULL, &oa, NULL, NULL))
+		oa = board_data(&board) + SCRATCH;
+	check(r, iova, prot, is_stopped(r, iova & ~7ULL, prot, oa, 1U << reason, silent));
 }
 
 static void forget(struct maps *maps, uint64_t iova, uint64_t bytes)
@@ -351,7 +352,7 @@ static bool disagrees(struct rig *r, const struct mapping *mapping)
 		bool allowed = rights(r->maps.f, mapping->prot) & prot;
 
 		wrong |= (allowed ? is_let_through(r, at, prot, oa)
-				  : is_stopped(r, at, prot, SPEC_NO_RIGHT, true)) != NULL;
+				  : is_stopped(r, at, prot, oa, 1U << SPEC_NO_RIGHT, true)) != NULL;
 		iommu.ops->flush(&iommu);
 	}
 	return wrong;
@@ -395,7 +396,7 @@ static void a_wrong_bit_is_noticed(void **state)
 
 		bits = f->present | f->read | f->write | f->no_write | address |
 		       leaf_size(level) >> f->oa_shift | (level ? f->large : f->page);
-		change_bits(&r, mapping, level, bits & ~iommu.ops->unread, true);
+		change_bits(&r, mapping, level, bits & ~iommu.ops->unread_leaf, true);
 		change_bits(&r, mapping, level, f->start | f->claim, false);
 		for (unsigned int above = level + 1; above < f->levels; above++)
 			change_bits(&r, mapping, above, f->present | page, true);
@@ -403,6 +404,111 @@ static void a_wrong_bit_is_noticed(void **state)
 		iommu.ops->flush(&iommu);
 	}
 	rig_stop(&r);
+}
+
+/**
+ * struct strange - a table with an entry that the builder did not write
+ * @passed, @stopped, @other: accesses that our walker lets through, stops, and those that it stops
+ *	because of bits which are reserved or which the library does not use: QEMU may have both
+ * @lenient: bits at which QEMU lets such an access through; of a leaf, of a table
+ */
+struct strange {
+	struct rig rig;
+	struct mapping mapping;
+	unsigned int level; /* of the entry */
+	_Atomic uint64_t *entry;
+	uint64_t right;
+	unsigned int passed, stopped, other;
+	uint64_t lenient[2];
+};
+
+/* Do our walker and QEMU's agree on the entry @value? */
+static void try_entry(struct strange *s, uint64_t value)
+{
+	const struct format *f = s->rig.maps.f;
+	const uint64_t at = s->mapping.iova + 8;
+	const bool table = is_table(f, value, s->level);
+	const uint64_t unread = table ? iommu.ops->unread_table : iommu.ops->unread_leaf;
+	/* Of several faults any may be reported. */
+	const bool one = !((value ^ s->right) & ((value ^ s->right) - 1));
+	struct rig *r = &s->rig;
+
+	/* Ours does without a machine's answer to reads of what is not there. */
+	if (table && !board_has(&board, address_in(f, value)))
+		return;
+	*s->entry = value;
+	for (uint32_t prot = IOAS_READ; prot <= IOAS_WRITE; prot++) {
+		uint64_t oa = 0;
+		enum spec_outcome ours = our_walk(f->format, pt_root(r->maps.pt), at, prot, &oa);
+		const char *wrong = NULL;
+
+		iommu.ops->flush(&iommu);
+		if (ours == SPEC_PASSED && board_has(&board, oa)) {
+			s->passed++;
+			wrong = is_let_through(r, at, prot, oa);
+		} else if (ours == SPEC_RESERVED) {
+			s->other++;
+			lands(r, at, prot, board_data(&board) + SCRATCH);
+			if (one && !r->recorded && !iommu.ops->no_records)
+				s->lenient[!table] |= value ^ s->right;
+		} else if (ours != SPEC_PASSED && !(~value & unread)) {
+			s->stopped++;
+			wrong = is_stopped(r, at, prot, s->mapping.oa + 8, one ? 1U << ours : -1U,
+					   iommu.ops->no_records);
+		}
+		if (wrong)
+			fail_msg("entry 0x%" PRIx64 " (was 0x%" PRIx64 ") at level %u, %s: we say "
+				 "%u, and 0x%" PRIx64 "; %s; record: reasons 0x%x; seed %" PRIu64,
+				 value, s->right, s->level, prot == IOAS_READ ? "read" : "write",
+				 ours, oa, wrong, r->recorded ? r->fault.reasons : 0, seed);
+	}
+	*s->entry = s->right;
+}
+
+/* A random entry, with an address that is memory's. */
+static uint64_t random_entry(struct strange *s)
+{
+	const struct format *f = s->rig.maps.f;
+	struct dice *dice = &s->rig.maps.dice;
+	uint64_t address = s->rig.maps.oa_first +
+			   roll(dice, s->rig.maps.oa_bytes >> f->page_lg2 << f->page_lg2);
+	uint64_t bits = roll(dice, BIT(53)) << 11 ^ roll(dice, BIT(53));
+
+	/* Half of them are nearly right. */
+	if (roll(dice, 2))
+		bits = s->right ^ (bits & roll(dice, BIT(53)) << 11 & roll(dice, BIT(53)));
+	return (bits & ~f->address) | (address >> f->oa_shift & f->address);
+}
+
+/*
+ * Any one bit of any entry on the way to a leaf, flipped, and random entries in its place: the
+ * walkers of this tree say what QEMU's do.
+ */
+static void our_walkers_agree(void **state)
+{
+	const struct format *f = *state;
+	struct strange s = { 0 };
+
+	rig_start(&s.rig, f);
+	for (unsigned int leaf = 0; leaf < fmt->leaf_levels; leaf++) {
+		/* Far from the mailbox: no entry is on the way to both. */
+		s.mapping = *one_leaf(&s.rig, leaf, beyond(f) / 2 + L2(8 + leaf));
+		for (s.level = leaf; s.level < f->levels; s.level++) {
+			s.entry = entry_at(&s.rig.tables, s.mapping.iova, s.level);
+			s.right = *s.entry;
+			for (unsigned int bit = 0; bit < 64; bit++)
+				try_entry(&s, s.right ^ BIT(bit));
+			for (unsigned int i = 0; i < ENTRIES_TRIED; i++)
+				try_entry(&s, random_entry(&s));
+		}
+	}
+	printf("# %s: %u accesses passed, %u were stopped, %u were neither's; bits that QEMU does "
+	       "not mind: 0x%" PRIx64 " of a table, 0x%" PRIx64 " of a leaf\n",
+	       fmt->name, s.passed, s.stopped, s.other, s.lenient[0], s.lenient[1]);
+	assert_in_range(s.passed, 50, UINT64_MAX);
+	assert_in_range(s.stopped, 100, UINT64_MAX);
+	iommu.ops->flush(&iommu);
+	rig_stop(&s.rig);
 }
 
 static bool walked(enum ioas_format format)
@@ -424,6 +530,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_claim_is_invisible),
 		cmocka_unit_test(a_change_needs_its_invalidation),
 		cmocka_unit_test(a_wrong_bit_is_noticed),
+		cmocka_unit_test(our_walkers_agree),
 	};
 
 	int failed;
