@@ -64,12 +64,18 @@ struct kioas_memory;
 /**
  * struct kioas_call - an ioctl under way, or an element of a ring; lives on the stack
  * @file: the file
+ * @user: where the caller's structure is
+ * @user_size: how much of it both sides know
+ * @answered: it has been written
  * @field: the name of the field that is to blame, NULL while nothing has failed; a constant
  * @index: array element at hand
  * @text: why
  */
 struct kioas_call {
 	struct kioas_file *file;
+	void __user *user;
+	size_t user_size;
+	bool answered;
 	const char *field;
 	u32 index;
 	char text[IOASID_ERROR_TEXT_BYTES];
@@ -78,6 +84,12 @@ struct kioas_call {
 /* Notes why a call fails. Return: @error. */
 __printf(4, 5) int kioas_fail(struct kioas_call *call, int error, const char *field,
 			      const char *format, ...);
+
+/*
+ * Writes the structure back now, rather than when the call has succeeded: for calls that make
+ * something, before anybody can find it. Return: -EFAULT, and it has to be undone.
+ */
+int kioas_answer(struct kioas_call *call, const void *command);
 
 struct kioas_error {
 	u64 when;
@@ -107,7 +119,6 @@ struct kioas_device {
 };
 
 struct kioas_object {
-	refcount_t refs;
 	u32 id;
 	enum kioas_object_type {
 		KIOAS_OBJECT_BOUND = 1,
@@ -294,6 +305,7 @@ struct kioas_kind_ops {
 
 struct kioas_space {
 	struct kioas_object object;
+	refcount_t refs;
 	const struct kioas_kind_ops *kind;
 	struct kioas_file *file;
 	struct kioas_space *parent;
@@ -424,7 +436,9 @@ int kioas_object_init(struct kioas_file *file, struct kioas_object *object,
 		      enum kioas_object_type type);
 void kioas_object_publish(struct kioas_file *file, struct kioas_object *object);
 void kioas_object_erase(struct kioas_file *file, struct kioas_object *object);
-struct kioas_object *kioas_object_get(struct kioas_file *file, u32 id, enum kioas_object_type type);
+/* Under kioas_file.lock, or xa_lock() of the objects. NULL: none of this type. */
+struct kioas_object *kioas_object_find(struct kioas_file *file, u32 id,
+				       enum kioas_object_type type);
 
 /* Calls, by their names in the header; @command is the structure, as long as the kernel knows it */
 int kioas_check_extension(struct kioas_call *call, void *command);

@@ -135,6 +135,8 @@ void kioas_areas_remove(struct kioas_space *space, struct list_head *areas)
 	struct kioas_space *child;
 	struct kioas_area *area;
 
+	if (list_empty(areas))
+		return;
 	iommu_iotlb_gather_init(&gather);
 	list_for_each_entry(area, areas, entry) {
 		list_for_each_entry(child, &space->children, sibling)
@@ -210,8 +212,7 @@ int kioas_areas_add(struct kioas_call *call, struct kioas_space *space, struct l
 			list_del_init(done.next);
 		return 0;
 	}
-	if (!list_empty(&done))
-		kioas_areas_remove(space, &done);
+	kioas_areas_remove(space, &done);
 	list_splice(&done, areas);
 	return ret;
 }

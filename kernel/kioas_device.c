@@ -199,7 +199,15 @@ void kioas_bound_revoke(struct kioas_bound *bound, bool removed)
 	kfree(bound);
 }
 
-static int kioas_bound_init(struct kioas_call *call, struct kioas_bound *bound)
+static void kioas_bound_stop(struct kioas_bound *bound)
+{
+	pci_disable_device(bound->device->pdev);
+	kfree(bound->saved);
+	kioas_group_put(bound->group);
+}
+
+static int kioas_bound_init(struct kioas_call *call, struct kioas_bound *bound,
+			    struct ioasid_bind_device *command)
 {
 	int ret = kioas_bound_take(call, bound);
 
@@ -211,10 +219,16 @@ static int kioas_bound_init(struct kioas_call *call, struct kioas_bound *bound)
 	ret = kioas_bound_start(call, bound);
 	if (ret)
 		goto out_erase;
+	command->out_dev_id = bound->object.id;
+	ret = kioas_answer(call, command);
+	if (ret)
+		goto out_stop;
 	kioas_bound_list(bound);
 	kioas_object_publish(call->file, &bound->object);
 	return 0;
 
+out_stop:
+	kioas_bound_stop(bound);
 out_erase:
 	kioas_object_erase(call->file, &bound->object);
 out_give:
@@ -242,9 +256,7 @@ int kioas_bind_device(struct kioas_call *call, void *data)
 		return ret;
 	}
 	mutex_lock(&call->file->lock);
-	ret = kioas_bound_init(call, bound);
-	if (!ret)
-		command->out_dev_id = bound->object.id;
+	ret = kioas_bound_init(call, bound, command);
 	mutex_unlock(&call->file->lock);
 	if (ret) {
 		kioas_device_put(bound->device);
@@ -255,9 +267,9 @@ int kioas_bind_device(struct kioas_call *call, void *data)
 
 int kioas_bound_get(struct kioas_call *call, u32 id, struct kioas_bound **bound)
 {
-	struct kioas_object *object = xa_load(&call->file->objects, id);
+	struct kioas_object *object = kioas_object_find(call->file, id, KIOAS_OBJECT_BOUND);
 
-	if (!object || object->type != KIOAS_OBJECT_BOUND)
+	if (!object)
 		return kioas_fail(call, -ENOENT, "dev_id", "%u is no bound device of this file",
 				  id);
 	*bound = container_of(object, struct kioas_bound, object);

@@ -131,9 +131,8 @@ int kioas_array_copy(struct kioas_call *call, void *to, size_t size, u64 from, u
 int kioas_object_init(struct kioas_file *file, struct kioas_object *object,
 		      enum kioas_object_type type)
 {
-	refcount_set(&object->refs, 1);
 	object->type = type;
-	return xa_alloc(&file->objects, &object->id, XA_ZERO_ENTRY, XA_LIMIT(1, INT_MAX),
+	return xa_alloc(&file->objects, &object->id, NULL, XA_LIMIT(1, INT_MAX),
 			GFP_KERNEL_ACCOUNT);
 }
 
@@ -148,16 +147,11 @@ void kioas_object_erase(struct kioas_file *file, struct kioas_object *object)
 	xa_erase(&file->objects, object->id);
 }
 
-struct kioas_object *kioas_object_get(struct kioas_file *file, u32 id, enum kioas_object_type type)
+struct kioas_object *kioas_object_find(struct kioas_file *file, u32 id, enum kioas_object_type type)
 {
-	struct kioas_object *object;
+	struct kioas_object *object = xa_load(&file->objects, id);
 
-	xa_lock(&file->objects);
-	object = xa_load(&file->objects, id);
-	if (object && (object->type != type || !refcount_inc_not_zero(&object->refs)))
-		object = NULL;
-	xa_unlock(&file->objects);
-	return object;
+	return object && object->type == type ? object : NULL;
 }
 
 /* Files */

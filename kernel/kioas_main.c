@@ -37,13 +37,11 @@ union kioas_command {
  * @run: NULL: it is not built yet
  * @size: of its structure, as the kernel knows it
  * @min_size: shortest that can be meant
- * @writes_on_error: the structure goes back with these errors, too; 0 for none
  */
 struct kioas_command_entry {
 	int (*run)(struct kioas_call *call, void *command);
 	size_t size;
 	size_t min_size;
-	int writes_on_error;
 };
 
 #define COMMAND(call, function, structure, last)                                                   \
@@ -90,19 +88,35 @@ static int kioas_check_size(struct kioas_call *call, const struct kioas_command_
 	return 0;
 }
 
-static int kioas_run(struct kioas_call *call, const struct kioas_command_entry *entry,
-		     void __user *user)
+/* All but the size, which was read twice: what the caller wrote there must stay. */
+int kioas_answer(struct kioas_call *call, const void *command)
+{
+	call->answered = true;
+	if (copy_to_user(call->user + sizeof(u32), command + sizeof(u32),
+			 call->user_size - sizeof(u32)))
+		return kioas_fail(call, -EFAULT, "", "the structure cannot be written");
+	return 0;
+}
+
+/* These come with something that the caller wants to know. */
+static bool kioas_error_answers(int error)
+{
+	return error == -EMSGSIZE || error == -EINTR;
+}
+
+static int kioas_run(struct kioas_call *call, const struct kioas_command_entry *entry)
 {
 	union kioas_command command;
 	u32 size;
 	int ret;
 
-	if (get_user(size, (u32 __user *)user))
+	if (get_user(size, (u32 __user *)call->user))
 		return -EFAULT;
 	ret = kioas_check_size(call, entry, size);
 	if (ret)
 		return ret;
-	ret = copy_struct_from_user(&command, entry->size, user, size);
+	call->user_size = min_t(size_t, size, entry->size);
+	ret = copy_struct_from_user(&command, entry->size, call->user, size);
 	if (ret == -E2BIG)
 		return kioas_fail(call, ret, "size", "something behind byte %zu is not zero",
 				  entry->size);
@@ -111,26 +125,24 @@ static int kioas_run(struct kioas_call *call, const struct kioas_command_entry *
 	if (!entry->run)
 		return kioas_fail(call, -EOPNOTSUPP, "", "this call is not built yet");
 	ret = entry->run(call, &command);
-	if (ret && ret != -EMSGSIZE && ret != -EINTR)
+	if ((ret && !kioas_error_answers(ret)) || call->answered)
 		return ret;
-	/* The size was read twice; what the caller wrote there must stay. */
-	size = min_t(size_t, size, entry->size);
-	if (copy_to_user((u8 __user *)user + sizeof(u32), (u8 *)&command + sizeof(u32),
-			 size - sizeof(u32)))
-		return -EFAULT;
-	return ret;
+	return kioas_answer(call, &command) ?: ret;
 }
 
 static long kioas_ioctl(struct file *file, unsigned int number, unsigned long argument)
 {
 	const unsigned int nr = _IOC_NR(number) - IOASID_BASE;
-	struct kioas_call call = { .file = file->private_data };
+	struct kioas_call call = {
+		.file = file->private_data,
+		.user = (void __user *)argument,
+	};
 	int ret;
 
 	if (_IOC_TYPE(number) != IOASID_TYPE || _IOC_NR(number) < IOASID_BASE ||
 	    nr >= ARRAY_SIZE(kioas_commands) || number != _IO(IOASID_TYPE, IOASID_BASE + nr))
 		return -ENOTTY;
-	ret = kioas_run(&call, &kioas_commands[nr], (void __user *)argument);
+	ret = kioas_run(&call, &kioas_commands[nr]);
 	if (ret && number != IOASID_LAST_ERROR)
 		kioas_error_keep(&call, ret, nr);
 	return ret;

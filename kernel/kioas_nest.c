@@ -100,13 +100,12 @@ int kioas_nest_fill(struct kioas_space *space, struct kioas_area *area, u64 star
 void kioas_nest_parent_cleared(struct kioas_space *space, u64 start, u64 last)
 {
 	struct iommu_iotlb_gather gather;
-	struct kioas_area *area;
+	struct kioas_area *area = kioas_area_first_address(space, start, last);
 
-	if (!kioas_space_live(space))
+	if (!kioas_space_live(space) || !area)
 		return;
 	iommu_iotlb_gather_init(&gather);
-	for (area = kioas_area_first_address(space, start, last); area;
-	     area = kioas_area_next_address(area, start, last))
+	for (; area; area = kioas_area_next_address(area, start, last))
 		kioas_nest_clear(space, area, start, last, &gather);
 	iommu_iotlb_sync(space->domain, &gather);
 }

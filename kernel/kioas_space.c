@@ -60,13 +60,20 @@ int kioas_kind_get_info(struct kioas_call *call, void *data)
 
 int kioas_space_get(struct kioas_call *call, u32 id, u32 ops, struct kioas_space **out)
 {
-	struct kioas_object *object = kioas_object_get(call->file, id, KIOAS_OBJECT_SPACE);
-	struct kioas_space *space;
+	struct kioas_file *file = call->file;
+	struct kioas_space *space = NULL;
+	struct kioas_object *object;
 
-	if (!object)
+	xa_lock(&file->objects);
+	object = kioas_object_find(file, id, KIOAS_OBJECT_SPACE);
+	if (object) {
+		space = container_of(object, struct kioas_space, object);
+		refcount_inc(&space->refs);
+	}
+	xa_unlock(&file->objects);
+	if (!space)
 		return kioas_fail(call, -ENOENT, "ioasid", "%u is no address space of this file",
 				  id);
-	space = container_of(object, struct kioas_space, object);
 	if (~space->kind->ops & ops) {
 		kioas_space_put(space);
 		return kioas_fail(call, -EINVAL, "ioasid", "kind %s does not have this operation",
@@ -80,7 +87,7 @@ void kioas_space_put(struct kioas_space *space)
 {
 	struct kioas_space *parent = space->parent;
 
-	if (!refcount_dec_and_test(&space->object.refs))
+	if (!refcount_dec_and_test(&space->refs))
 		return;
 	mutex_destroy(&space->lock);
 	kfree(space);
@@ -162,8 +169,8 @@ static int kioas_alloc_parent(struct kioas_call *call, u32 id, const struct kioa
 		return kind->parents & 1 ? 0
 					 : kioas_fail(call, -EINVAL, "parent_id",
 						      "kind %s needs a parent", kind->name);
-	object = xa_load(&call->file->objects, id);
-	if (!object || object->type != KIOAS_OBJECT_SPACE)
+	object = kioas_object_find(call->file, id, KIOAS_OBJECT_SPACE);
+	if (!object)
 		return kioas_fail(call, -ENOENT, "parent_id", "%u is no address space of this file",
 				  id);
 	space = container_of(object, struct kioas_space, object);
@@ -186,12 +193,13 @@ static struct kioas_space *kioas_space_new(struct kioas_file *file,
 
 	if (!space)
 		return NULL;
+	refcount_set(&space->refs, 1);
 	space->kind = kind;
 	space->file = file;
 	space->table = space;
 	space->parent = parent;
 	if (parent)
-		refcount_inc(&parent->object.refs);
+		refcount_inc(&parent->refs);
 	mutex_init(&space->lock);
 	INIT_LIST_HEAD(&space->entry);
 	INIT_LIST_HEAD(&space->children);
@@ -236,62 +244,65 @@ void kioas_space_destroy(struct kioas_space *space)
 	kioas_space_put(space);
 }
 
-static int kioas_space_setup(struct kioas_call *call, struct kioas_space *space,
-			     const struct ioasid_alloc *command, const void *data)
+/* The space is whole, but nobody can find it yet. */
+static int kioas_space_finish(struct kioas_call *call, struct kioas_space *space,
+			      struct kioas_bound *bound, struct ioasid_alloc *command)
 {
-	struct kioas_bound *bound = NULL;
 	int ret;
 
-	if (command->dev_id) {
-		ret = kioas_bound_get(call, command->dev_id, &bound);
+	if (bound) {
+		ret = kioas_space_make_domain(call, space, bound);
 		if (ret)
 			return ret;
 	}
-	ret = kioas_object_init(call->file, &space->object, KIOAS_OBJECT_SPACE);
+	command->out_ioasid = space->object.id;
+	ret = kioas_answer(call, command);
+	if (!ret)
+		kioas_object_publish(call->file, &space->object);
+	return ret;
+}
+
+static int kioas_space_setup(struct kioas_call *call, struct kioas_space *space, const void *data)
+{
+	int ret = kioas_object_init(call->file, &space->object, KIOAS_OBJECT_SPACE);
+
 	if (ret)
 		return ret;
 	if (space->kind->create) {
 		ret = space->kind->create(call, space, data);
-		if (ret)
-			goto out_erase;
-	}
-	kioas_space_list(space);
-	if (bound) {
-		ret = kioas_space_make_domain(call, space, bound);
 		if (ret) {
-			/* The last reference is the caller's. */
-			refcount_inc(&space->object.refs);
-			kioas_space_destroy(space);
+			kioas_object_erase(call->file, &space->object);
 			return ret;
 		}
 	}
-	kioas_object_publish(call->file, &space->object);
+	kioas_space_list(space);
 	return 0;
-
-out_erase:
-	kioas_object_erase(call->file, &space->object);
-	return ret;
 }
 
 static int kioas_alloc_locked(struct kioas_call *call, struct ioasid_alloc *command,
 			      const struct kioas_kind_ops *kind, const void *data)
 {
 	struct kioas_space *parent, *space;
+	struct kioas_bound *bound = NULL;
 	int ret;
 
 	ret = kioas_alloc_parent(call, command->parent_id, kind, &parent);
+	if (!ret && command->dev_id)
+		ret = kioas_bound_get(call, command->dev_id, &bound);
 	if (ret)
 		return ret;
 	space = kioas_space_new(call->file, kind, parent);
 	if (!space)
 		return -ENOMEM;
-	refcount_set(&space->object.refs, 1);
 	space->format = command->format;
-	ret = kioas_space_setup(call, space, command, data);
-	if (ret)
+	ret = kioas_space_setup(call, space, data);
+	if (ret) {
 		kioas_space_put(space);
-	else
-		command->out_ioasid = space->object.id;
+		return ret;
+	}
+	ret = kioas_space_finish(call, space, bound, command);
+	if (ret)
+		kioas_space_destroy(space);
 	return ret;
 }
 
@@ -428,11 +439,19 @@ static int kioas_table_attach(struct kioas_call *call, struct kioas_space *table
 {
 	int ret = iommu_attach_group(table->domain, group->iommu_group);
 
-	if (ret == -ENOMEM)
+	switch (ret) {
+	case 0:
+		break;
+	case -ENOMEM:
 		return ret;
-	if (ret)
+	case -EINVAL:
 		return kioas_fail(call, -EXDEV, "ioasid",
-				  "the device's IOMMU cannot use this table (%d)", ret);
+				  "the device's IOMMU cannot use this table: allocate another");
+	case -EBUSY:
+		return kioas_fail(call, -EBUSY, "dev_id", "the device is being reset");
+	default:
+		return kioas_fail(call, -EIO, "dev_id", "the IOMMU does not attach it (%d)", ret);
+	}
 	ret = kioas_space_fill(call, table);
 	if (!ret && table->kind->attach)
 		ret = table->kind->attach(call, table, group);

@@ -13,8 +13,9 @@
  * Structures. Each call takes a pointer to one. It begins with its size in bytes, as the caller
  * knows it. A shorter one than the kernel's is filled up with zeros; of a longer one, what the
  * kernel does not know must be zero (E2BIG). Fields whose names begin with out_ are written, and
- * only if the call succeeds, except where it is said otherwise. Reserved fields and unknown flags
- * must be zero.
+ * only if the call succeeds, except where it is said otherwise. Where they cannot be written
+ * (EFAULT) a call that makes something has made nothing; others have done what they do. Reserved
+ * fields and unknown flags must be zero.
  *
  * Errors. Each has one meaning:
  *
