@@ -207,6 +207,8 @@ void kioas_memory_put(struct kioas_memory *memory, struct kioas_account *account
 struct kioas_memory *kioas_memory_find(struct kioas_file *file, u64 va, u64 length);
 int kioas_memory_map(struct kioas_memory *memory, u64 va, u64 length, struct iommu_domain *domain,
 		     u64 iova, u32 prot);
+/* The page at an address that the memory has. */
+struct page *kioas_memory_page(const struct kioas_memory *memory, u64 va);
 void kioas_memory_release(struct kioas_file *file);
 
 /* Address spaces */
@@ -327,6 +329,7 @@ struct kioas_space {
 };
 
 extern const struct kioas_kind_ops kioas_kernel_kind;
+extern const struct kioas_kind_ops kioas_user_kind;
 extern const struct kioas_kind_ops kioas_passthrough_kind;
 
 const struct kioas_kind_ops *kioas_kind(u32 kind);

@@ -163,7 +163,8 @@ int kioas_check_extension(struct kioas_call *call, void *data)
 		command->out_value = IOASID_ARRAY_MAX;
 		break;
 	case IOASID_EXT_FAULTS:
-		command->out_value = BIT(IOASID_EVENT_FAULT) | BIT(IOASID_EVENT_DEVICE_GONE);
+		command->out_value = BIT(IOASID_EVENT_FAULT) | BIT(IOASID_EVENT_TABLE) |
+				     BIT(IOASID_EVENT_DEVICE_GONE);
 		break;
 	default:
 		command->out_value = 0;

@@ -204,6 +204,14 @@ static unsigned int kioas_run_find(const struct kioas_memory *memory, unsigned l
 	return low;
 }
 
+struct page *kioas_memory_page(const struct kioas_memory *memory, u64 va)
+{
+	const unsigned long page = (va - memory->va) >> PAGE_SHIFT;
+	const struct kioas_run *run = &memory->runs[kioas_run_find(memory, page)];
+
+	return pfn_to_page(run->pfn + (page - run->first));
+}
+
 static int kioas_prot_to_iommu(u32 prot)
 {
 	return (prot & IOASID_PROT_READ ? IOMMU_READ : 0) |

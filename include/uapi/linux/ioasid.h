@@ -340,8 +340,17 @@ struct ioasid_device_control {
 
 /**
  * struct ioasid_alloc_user - data of a USER space
- * @root: where the table begins: an address of the parent, aligned as the format wants it
+ * @root: where the table begins: an address of the parent, aligned to the format's page. ENOENT: the
+ *	parent maps nothing to be read there
  * @flags: 0
+ *
+ * Where the kernel shadows the table it reads it now, when a device is attached, and as
+ * IOASID_INVALIDATE_CACHE says; entries that were not present have to be invalidated, too. It does
+ * not write to it: accessed and dirty bits stay as they are. Memory that leaves the parent is out of
+ * reach at once, memory that comes to it is reached at once; tables that come and go are noticed
+ * when they are read next. Formats of x86-64 and RISC-V: the lower half of the addresses. AMD:
+ * without tables that skip a level, and pages of other sizes than their level's. RISC-V: without
+ * Svnapot.
  */
 struct ioasid_alloc_user {
 	__aligned_u64 root;
@@ -637,8 +646,9 @@ struct ioasid_inval_entry {
  * When it returns, devices see the table as it was when the call was made, or newer, and DMA that
  * used older entries has ended. Where the kernel shadows the table it reads the ranges anew;
  * entries that it refuses translate to nothing and are reported as events. Arguments are checked
- * before anything is done; if it fails later (ENOMEM, EIO) nothing may be taken as done, and the
- * ranges do not translate.
+ * before anything is done; if it fails later (ENOMEM, EIO, EINTR) nothing may be taken as done, and
+ * the ranges do not translate. ENOMEM: also if the table is larger than the kernel shadows (module
+ * option shadow_limit).
  */
 struct ioasid_invalidate_cache {
 	__u32 size;

@@ -5,7 +5,7 @@
  * number; and the same step must work afterwards.
  */
 #include "../prog/fail_nth.h"
-#include "kioas_lab.h"
+#include "user_table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +26,7 @@ struct world {
 	uint32_t made;
 	uint8_t *memory, *low;
 	struct ioasid_map_entry entries[PAGES];
+	struct user_table table;
 };
 
 /* A step that can be done, and undone once it has been done. */
@@ -63,6 +64,12 @@ static int do_alloc_for_device(struct world *world)
 	return ret;
 }
 
+static int do_alloc_user(struct world *world)
+{
+	return kioas_alloc_user(world->lab.fd, world->table.format, world->table.parent,
+				pt_root(world->table.pt), &world->made);
+}
+
 static void undo_alloc(struct world *world)
 {
 	CHECK(kioas_free(world->lab.fd, world->made) == 0);
@@ -89,6 +96,23 @@ static void undo_map_child(struct world *world)
 {
 	CHECK(kioas_unmap_one(world->lab.fd, world->child, CHILD_IOVA + 64 * MIB, PAGES * PAGE) ==
 	      0);
+}
+
+/* The table says that the pages are there; the kernel has not looked yet. */
+static int do_invalidate(struct world *world)
+{
+	return kioas_invalidate_all(world->lab.fd, world->table.space);
+}
+
+static void undo_invalidate(struct world *world)
+{
+	struct ioasid_lookup found;
+
+	CHECK(kioas_lookup(world->lab.fd, world->table.space, IOVA, &found) == 0);
+	user_table_unmap(&world->table, IOVA, PAGES * PAGE);
+	CHECK(kioas_invalidate_all(world->lab.fd, world->table.space) == 0);
+	CHECK(kioas_lookup(world->lab.fd, world->table.space, IOVA, &found) == -ENOENT);
+	user_table_map(&world->table, IOVA, PAGES * PAGE, 0, RW);
 }
 
 static int do_register(struct world *world)
@@ -180,6 +204,21 @@ static void attach(struct world *world, uint32_t space)
 	CHECK(kioas_control(world->lab.fd, world->lab.dev_id, IOASID_DEVICE_MASTER_ON) == 0);
 }
 
+static void check_user(struct world *world)
+{
+	static const struct step alloc = { "alloc a USER space", do_alloc_user, undo_alloc },
+				 invalidate = { "invalidate", do_invalidate, undo_invalidate };
+
+	lab_step("a table that is shadowed");
+	user_table_open(&world->table, world->lab.fd, IOASID_FORMAT_X86_64_L4);
+	user_table_map(&world->table, IOVA, PAGES * PAGE, 0, RW);
+	check(world, &alloc);
+	check(world, &invalidate);
+	attach(world, world->table.space);
+	undo_invalidate(world);
+	check(world, &invalidate);
+}
+
 int main(void)
 {
 	static const struct step open_file = { "open", do_open, undo_nothing },
@@ -210,6 +249,7 @@ int main(void)
 		check(&world, &alloc[i]);
 	undo_register(&world);
 
+	check_user(&world);
 	lab_step("in a space that no device has used");
 	check(&world, &map);
 	check(&world, &memory);

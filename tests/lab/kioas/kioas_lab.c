@@ -132,6 +132,24 @@ int kioas_alloc(int fd, enum ioasid_kind kind, uint32_t parent, uint32_t *ioasid
 	return ret;
 }
 
+int kioas_alloc_user(int fd, enum ioasid_format format, uint32_t parent, uint64_t root,
+		     uint32_t *ioasid)
+{
+	struct ioasid_alloc_user user = { .root = root };
+	struct ioasid_alloc alloc = {
+		.size = sizeof(alloc),
+		.kind = IOASID_KIND_USER,
+		.format = format,
+		.parent_id = parent,
+		.data_uptr = (uintptr_t)&user,
+		.data_len = sizeof(user),
+	};
+	int ret = kioas_call(fd, IOASID_ALLOC, &alloc);
+
+	*ioasid = alloc.out_ioasid;
+	return ret;
+}
+
 int kioas_free(int fd, uint32_t ioasid)
 {
 	struct ioasid_free command = { .size = sizeof(command), .ioasid = ioasid };
@@ -163,6 +181,26 @@ int kioas_unmap(int fd, uint32_t ioasid, const struct ioasid_unmap_entry *entrie
 	};
 
 	return kioas_call(fd, IOASID_UNMAP_DMA, &unmap);
+}
+
+int kioas_invalidate(int fd, uint32_t ioasid, const struct ioasid_inval_entry *entries,
+		     uint32_t count)
+{
+	struct ioasid_invalidate_cache invalidate = {
+		.size = sizeof(invalidate),
+		.ioasid = ioasid,
+		.entries_uptr = (uintptr_t)entries,
+		.count = count,
+		.entry_size = sizeof(*entries),
+	};
+
+	return kioas_call(fd, IOASID_INVALIDATE_CACHE, &invalidate);
+}
+
+int kioas_lookup(int fd, uint32_t ioasid, uint64_t iova, struct ioasid_lookup *out)
+{
+	*out = (struct ioasid_lookup){ .size = sizeof(*out), .ioasid = ioasid, .iova = iova };
+	return kioas_call(fd, IOASID_LOOKUP, out);
 }
 
 int kioas_register(int fd, void *va, uint64_t length, uint32_t prot)
@@ -206,6 +244,24 @@ int kioas_unmap_one(int fd, uint32_t ioasid, uint64_t iova, uint64_t length)
 	const struct ioasid_unmap_entry entry = { .iova = iova, .length = length };
 
 	return kioas_unmap(fd, ioasid, &entry, 1);
+}
+
+int kioas_invalidate_range(int fd, uint32_t ioasid, uint64_t iova, uint64_t length)
+{
+	const struct ioasid_inval_entry entry = {
+		.type = IOASID_INVAL_RANGE,
+		.iova = iova,
+		.length = length,
+	};
+
+	return kioas_invalidate(fd, ioasid, &entry, 1);
+}
+
+int kioas_invalidate_all(int fd, uint32_t ioasid)
+{
+	const struct ioasid_inval_entry entry = { .type = IOASID_INVAL_ALL };
+
+	return kioas_invalidate(fd, ioasid, &entry, 1);
 }
 
 uint32_t kioas_space(int fd, enum ioasid_kind kind, uint32_t parent)

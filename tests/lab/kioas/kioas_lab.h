@@ -47,9 +47,14 @@ int kioas_control(int fd, uint32_t dev_id, enum ioasid_device_op op);
 int kioas_attach(int fd, uint32_t dev_id, uint32_t ioasid);
 int kioas_detach(int fd, uint32_t dev_id);
 int kioas_alloc(int fd, enum ioasid_kind kind, uint32_t parent, uint32_t *ioasid);
+int kioas_alloc_user(int fd, enum ioasid_format format, uint32_t parent, uint64_t root,
+		     uint32_t *ioasid);
 int kioas_free(int fd, uint32_t ioasid);
 int kioas_map(int fd, uint32_t ioasid, const struct ioasid_map_entry *entries, uint32_t count);
 int kioas_unmap(int fd, uint32_t ioasid, const struct ioasid_unmap_entry *entries, uint32_t count);
+int kioas_invalidate(int fd, uint32_t ioasid, const struct ioasid_inval_entry *entries,
+		     uint32_t count);
+int kioas_lookup(int fd, uint32_t ioasid, uint64_t iova, struct ioasid_lookup *out);
 int kioas_register(int fd, void *va, uint64_t length, uint32_t prot);
 int kioas_unregister(int fd, void *va, uint64_t length);
 
@@ -57,6 +62,8 @@ int kioas_unregister(int fd, void *va, uint64_t length);
 int kioas_map_one(int fd, uint32_t ioasid, uint64_t iova, const void *va, uint64_t length,
 		  uint32_t flags);
 int kioas_unmap_one(int fd, uint32_t ioasid, uint64_t iova, uint64_t length);
+int kioas_invalidate_range(int fd, uint32_t ioasid, uint64_t iova, uint64_t length);
+int kioas_invalidate_all(int fd, uint32_t ioasid);
 
 /* These end the program if they fail. */
 uint32_t kioas_space(int fd, enum ioasid_kind kind, uint32_t parent);

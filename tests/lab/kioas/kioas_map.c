@@ -26,17 +26,11 @@ static struct ioasid_map_entry entry(uint64_t iova, const void *va, uint64_t len
 	};
 }
 
-static int lookup(int fd, uint32_t space, uint64_t iova, struct ioasid_lookup *out)
-{
-	*out = (struct ioasid_lookup){ .size = sizeof(*out), .ioasid = space, .iova = iova };
-	return kioas_call(fd, IOASID_LOOKUP, out);
-}
-
 static bool is_mapped(int fd, uint32_t space, uint64_t iova)
 {
 	struct ioasid_lookup found;
 
-	return lookup(fd, space, iova, &found) == 0;
+	return kioas_lookup(fd, space, iova, &found) == 0;
 }
 
 static void check_lookup(int fd, uint32_t space, uint8_t *memory)
@@ -45,13 +39,13 @@ static void check_lookup(int fd, uint32_t space, uint8_t *memory)
 
 	lab_step("LOOKUP says what an IOVA means");
 	CHECK(kioas_map_one(fd, space, IOVA, memory, 4 * PAGE, IOASID_MAP_READ) == 0);
-	CHECK(lookup(fd, space, IOVA + 3 * PAGE + 5, &found) == 0);
+	CHECK(kioas_lookup(fd, space, IOVA + 3 * PAGE + 5, &found) == 0);
 	CHECK(found.out_address == (uintptr_t)memory + 3 * PAGE + 5);
 	CHECK(found.out_start == IOVA && found.out_last == IOVA + 4 * PAGE - 1);
 	CHECK(found.out_prot == IOASID_PROT_READ);
 	CHECK(found.out_address_type == IOASID_ADDRESS_PROCESS);
-	CHECK(lookup(fd, space, IOVA - 1, &found) == -ENOENT);
-	CHECK(lookup(fd, space, IOVA + 4 * PAGE, &found) == -ENOENT);
+	CHECK(kioas_lookup(fd, space, IOVA - 1, &found) == -ENOENT);
+	CHECK(kioas_lookup(fd, space, IOVA + 4 * PAGE, &found) == -ENOENT);
 	CHECK(kioas_unmap_one(fd, space, IOVA, 4 * PAGE) == 0);
 }
 

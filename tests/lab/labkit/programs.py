@@ -32,7 +32,7 @@ FOLDERS = {
                  "engine/backend/type1.c", "engine/backend/vfio*.c"), ()),
     "engine": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
     "user": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
-    "kioas": ((), ()),
+    "kioas": (("engine/pgtable/**/*.c",), ()),
 }
 
 
