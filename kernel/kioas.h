@@ -17,6 +17,7 @@
  *	device_lock()		of a PCI device: held by the kernel around probe and remove
  *	kioas_file.lock		bind, unbind, attach, detach, alloc, free, lists of them; who is
  *				attached to what; children of a space
+ *	kioas_ring.lock		a ring's positions; not together with kioas_file.lock
  *	kioas_file.memory_lock	the tree of registered memory; held for reading by who maps from it
  *	kioas_device.lock	which file has the device
  *	kioas_space.lock	areas, domain, groups; a parent's before its child's
@@ -58,12 +59,14 @@ struct kioas_file;
 struct kioas_space;
 struct kioas_group;
 struct kioas_memory;
+struct kioas_ring;
 
 /* One call */
 
 /**
  * struct kioas_call - an ioctl under way, or an element of a ring; lives on the stack
  * @file: the file
+ * @owner: whose limits hold, if it is not the calling thread
  * @user: where the caller's structure is
  * @user_size: how much of it both sides know
  * @answered: it has been written
@@ -73,6 +76,7 @@ struct kioas_memory;
  */
 struct kioas_call {
 	struct kioas_file *file;
+	struct task_struct *owner;
 	void __user *user;
 	size_t user_size;
 	bool answered;
@@ -197,6 +201,9 @@ struct kioas_account {
 };
 
 void kioas_account_flush(struct kioas_account *account);
+
+/* Accounts pages to current->mm, within the limit of the call's owner; -ENOMEM names @field. */
+int kioas_account(struct kioas_call *call, unsigned long pages, const char *field);
 
 /* Pins pages that the caller has accounted for current->mm. */
 int kioas_memory_pin(struct kioas_call *call, u64 va, u64 length, u32 prot,
@@ -428,7 +435,12 @@ struct kioas_file {
 	spinlock_t errors_lock;
 	u64 errors_when;
 	struct kioas_error *errors;
+	struct kioas_ring *ring; /* NULL, until it is made; under @lock, or read with acquire */
 };
+
+int kioas_ring_mmap(struct file *file, struct vm_area_struct *vma);
+/* No call is under way. */
+void kioas_ring_release(struct kioas_file *file);
 
 int kioas_file_open(struct inode *inode, struct file *file);
 int kioas_file_release(struct inode *inode, struct file *file);
@@ -461,6 +473,8 @@ int kioas_unmap_dma(struct kioas_call *call, void *command);
 int kioas_invalidate_cache(struct kioas_call *call, void *command);
 int kioas_lookup(struct kioas_call *call, void *command);
 int kioas_last_error(struct kioas_call *call, void *command);
+int kioas_ring_setup(struct kioas_call *call, void *command);
+int kioas_ring_enter(struct kioas_call *call, void *command);
 int kioas_set_dirty_tracking(struct kioas_call *call, void *command);
 int kioas_get_dirty_bitmap(struct kioas_call *call, void *command);
 

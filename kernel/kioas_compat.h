@@ -22,6 +22,16 @@ static inline int kioas_iommu_map(struct iommu_domain *domain, unsigned long iov
 #endif
 }
 
+/* 6.3 changes the flags of an area through functions. */
+static inline void kioas_vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	vm_flags_set(vma, flags);
+#else
+	vma->vm_flags |= flags;
+#endif
+}
+
 /* 6.11 makes domains for devices, before that they were for buses. Return: ERR_PTR on failure. */
 static inline struct iommu_domain *kioas_iommu_domain_alloc(struct device *dev)
 {

@@ -56,7 +56,7 @@ static struct kioas_error *kioas_error_place(struct kioas_file *file, pid_t thre
 
 void kioas_error_keep(struct kioas_call *call, int error, unsigned int number)
 {
-	const pid_t thread = task_pid_nr(current);
+	const pid_t thread = task_pid_nr(call->owner ?: current);
 	struct kioas_file *file = call->file;
 	struct kioas_error *place;
 
@@ -209,6 +209,7 @@ int kioas_file_release(struct inode *inode, struct file *filp)
 	while (!list_empty(&file->bound))
 		kioas_bound_revoke(list_first_entry(&file->bound, struct kioas_bound, entry),
 				   false);
+	kioas_ring_release(file);
 	/* Children were made after their parents. */
 	while (!list_empty(&file->spaces)) {
 		space = list_last_entry(&file->spaces, struct kioas_space, entry);

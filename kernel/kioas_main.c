@@ -73,8 +73,8 @@ static const struct kioas_command_entry kioas_commands[] = {
 	COMMAND(IOASID_LAST_ERROR, kioas_last_error, ioasid_last_error, out_text),
 	COMMAND(IOASID_SET_DIRTY_TRACKING, NULL, ioasid_set_dirty_tracking, __reserved),
 	COMMAND(IOASID_GET_DIRTY_BITMAP, NULL, ioasid_get_dirty_bitmap, bitmap_uptr),
-	COMMAND(IOASID_RING_SETUP, NULL, ioasid_ring_setup, out_length),
-	COMMAND(IOASID_RING_ENTER, NULL, ioasid_ring_enter, __reserved),
+	COMMAND(IOASID_RING_SETUP, kioas_ring_setup, ioasid_ring_setup, out_length),
+	COMMAND(IOASID_RING_ENTER, kioas_ring_enter, ioasid_ring_enter, __reserved),
 };
 
 static int kioas_check_size(struct kioas_call *call, const struct kioas_command_entry *entry,
@@ -166,6 +166,12 @@ int kioas_check_extension(struct kioas_call *call, void *data)
 		command->out_value = BIT(IOASID_EVENT_FAULT) | BIT(IOASID_EVENT_TABLE) |
 				     BIT(IOASID_EVENT_DEVICE_GONE);
 		break;
+	case IOASID_EXT_RING:
+		command->out_value = IOASID_RING_ENTRIES_MAX;
+		break;
+	case IOASID_EXT_RING_POLL:
+		command->out_value = 1;
+		break;
 	default:
 		command->out_value = 0;
 	}
@@ -179,6 +185,7 @@ static const struct file_operations kioas_fops = {
 	.read = kioas_event_read,
 	.write = kioas_event_write,
 	.poll = kioas_event_poll,
+	.mmap = kioas_ring_mmap,
 	.unlocked_ioctl = kioas_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,

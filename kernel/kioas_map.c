@@ -133,10 +133,9 @@ static int kioas_areas_pin(struct kioas_call *call, struct list_head *areas)
 	if (!pages)
 		return 0;
 	call->index = 0;
-	ret = account_locked_vm(current->mm, min(pages, ULONG_MAX >> PAGE_SHIFT), true);
+	ret = kioas_account(call, min(pages, ULONG_MAX >> PAGE_SHIFT), "length");
 	if (ret)
-		return kioas_fail(call, -ENOMEM, "length", "RLIMIT_MEMLOCK is %lu bytes",
-				  rlimit(RLIMIT_MEMLOCK));
+		return ret;
 	list_for_each_entry(area, areas, entry) {
 		if (!area->memory) {
 			ret = kioas_memory_pin(call, area->address, area->last - area->start + 1,

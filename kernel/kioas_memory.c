@@ -38,6 +38,22 @@ static void kioas_account_add(struct kioas_account *account, struct mm_struct *m
 	account->pages += pages;
 }
 
+/* A poller has no limits of its own, but its owner's credentials. */
+int kioas_account(struct kioas_call *call, unsigned long pages, const char *field)
+{
+	struct task_struct *owner = call->owner ?: current;
+	struct mm_struct *mm = current->mm;
+	int ret;
+
+	mmap_write_lock(mm);
+	ret = __account_locked_vm(mm, pages, true, owner, capable(CAP_IPC_LOCK));
+	mmap_write_unlock(mm);
+	if (ret)
+		return kioas_fail(call, -ENOMEM, field, "RLIMIT_MEMLOCK is %lu bytes",
+				  task_rlimit(owner, RLIMIT_MEMLOCK));
+	return 0;
+}
+
 /* Pinning */
 
 static void kioas_memory_unpin(struct kioas_memory *memory)
@@ -367,10 +383,9 @@ int kioas_register_memory(struct kioas_call *call, void *data)
 		return ret;
 	if (!command->prot || command->prot & ~rights)
 		return kioas_fail(call, -EINVAL, "prot", "0x%x", command->prot);
-	ret = account_locked_vm(current->mm, command->length >> PAGE_SHIFT, true);
+	ret = kioas_account(call, command->length >> PAGE_SHIFT, "length");
 	if (ret)
-		return kioas_fail(call, -ENOMEM, "length", "RLIMIT_MEMLOCK is %lu bytes",
-				  rlimit(RLIMIT_MEMLOCK));
+		return ret;
 	ret = kioas_memory_pin(call, command->va, command->length, command->prot, &memory);
 	if (ret) {
 		account_locked_vm(current->mm, command->length >> PAGE_SHIFT, false);

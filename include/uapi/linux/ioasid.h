@@ -33,6 +33,8 @@
  *	EMSGSIZE	an array is too short: its count field says how many there are
  *	EPERM		the machine's interrupts are not isolated (module option
  *			allow_unsafe_interrupts)
+ *	ECANCELED	an element of a ring is linked to one that failed
+ *	EINTR		a signal came
  *	ENODEV		the device has been taken away
  *	ENOMEM		out of memory, or RLIMIT_MEMLOCK would be exceeded
  *	EIO		the IOMMU driver failed
@@ -868,8 +870,7 @@ struct ioasid_response {
  *			IOASID_RING_ENTER, unless the kernel polls and sq_flags (loaded after a full
  *			barrier) has no IOASID_RING_NEED_WAKEUP
  *	the kernel	loads sq_tail with acquire, copies an element once, and only then stores
- *	sq_head with
- *			release: an element below sq_head may be written again
+ *			sq_head with release: an element below sq_head may be written again
  *	complete	the kernel writes an element at cq_tail and stores cq_tail with release; the
  *			user loads it with acquire, reads elements, and stores cq_head with release
  *
@@ -880,7 +881,13 @@ struct ioasid_response {
  * not carried out (ECANCELED), up to the end of the chain.
  * Between the ring and calls there is no order but that of what has completed.
  *
- * When the completions are full no element is taken until there is room: nothing is lost.
+ * When the completions are full no element is taken until there is room: nothing is lost. A user who
+ * has made room, after completions were full, looks at IOASID_RING_NEED_WAKEUP as after a
+ * submission.
+ *
+ * What an element failed for is the last error (IOASID_LAST_ERROR) of the thread that called
+ * IOASID_RING_ENTER, or of the one that made a ring that the kernel polls: out_call is the number
+ * of IOASID_RING_ENTER, out_index the place of the element in the ring.
  *
  * What the mapping holds is never trusted: positions that make no sense end the ring (EINVAL from
  * ENTER, and IOASID_RING_DEAD), and harm nobody but its owner.
@@ -986,7 +993,8 @@ struct ioasid_cqe {
 /**
  * enum ioasid_ring_setup_flags - flags of IOASID_RING_SETUP
  * @IOASID_RING_SETUP_POLL: a kernel thread looks for elements, as a thread of the calling process:
- *	its memory, its limits
+ *	its memory, its limits. EINVAL: the file has no device that is bound. When the process ends,
+ *	or executes another program, so does the ring
  */
 enum ioasid_ring_setup_flags {
 	IOASID_RING_SETUP_POLL = 1 << 0,
@@ -999,13 +1007,14 @@ enum ioasid_ring_setup_flags {
  * @sq_entries: a power of two, up to IOASID_RING_ENTRIES_MAX
  * @cq_entries: a power of two, at least @sq_entries, up to twice IOASID_RING_ENTRIES_MAX; 0: twice
  *	@sq_entries
- * @idle_us: the poller sleeps after so long without an element; 0: 1000
+ * @idle_us: the poller sleeps after so long without an element, up to 1000000; 0: 1000
  * @out_sq_offset: where the submissions begin in the mapping
  * @out_cq_offset: where the completions begin
  * @out_cq_entries: how many there are
  * @out_length: bytes to map, at IOASID_RING_OFFSET
  *
- * EBUSY: the file has a ring. The memory of a ring is accounted as pinned memory is.
+ * EBUSY: the file has a ring. The memory of a ring is accounted as pinned memory is. It is mapped
+ * shared and as a whole; a child does not inherit it.
  */
 struct ioasid_ring_setup {
 	__u32 size;
@@ -1038,7 +1047,8 @@ enum ioasid_ring_enter_flags {
  * @out_submitted: how many elements were taken
  * @__reserved: 0
  *
- * ENOENT: no ring. EINTR: a signal came while it waited; @out_submitted is written.
+ * ENOENT: no ring. EINVAL: it is dead. EINTR: a signal came while it waited; @out_submitted is
+ * written. Where completions are full, fewer elements are taken than were asked for.
  */
 struct ioasid_ring_enter {
 	__u32 size;

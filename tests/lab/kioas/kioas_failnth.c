@@ -5,6 +5,7 @@
  * number; and the same step must work afterwards.
  */
 #include "../prog/fail_nth.h"
+#include "ring_lab.h"
 #include "user_table.h"
 
 #include <errno.h>
@@ -145,6 +146,19 @@ static int do_open(struct world *world)
 	return 0;
 }
 
+/* It goes with its file. */
+static int do_ring(struct world *world)
+{
+	struct ioasid_ring_setup setup;
+	int fd = open("/dev/ioasid", O_RDWR), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = ring_setup(fd, 1024, 0, 0, &setup);
+	close(fd);
+	return ret;
+}
+
 static void undo_nothing(struct world *world)
 {
 }
@@ -222,6 +236,7 @@ static void check_user(struct world *world)
 int main(void)
 {
 	static const struct step open_file = { "open", do_open, undo_nothing },
+				 ring = { "a ring", do_ring, undo_nothing },
 				 bind = { "bind", do_bind, undo_bind },
 				 alloc[] = { { "alloc", do_alloc, undo_alloc },
 					     { "alloc for a device", do_alloc_for_device,
@@ -240,6 +255,7 @@ int main(void)
 	kioas_lab_open(lab);
 	prepare(&world);
 	check(&world, &open_file);
+	check(&world, &ring);
 	CHECK(kioas_unbind(lab->fd, lab->dev_id) == 0);
 	check(&world, &bind);
 	CHECK(do_bind(&world) == 0);

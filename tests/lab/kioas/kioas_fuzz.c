@@ -40,6 +40,7 @@ struct fuzzer {
 	int device_fd;
 	uint8_t *memory;
 	struct tally *tally;
+	uint8_t *ring; /* mapped, or NULL */
 };
 
 static uint64_t any(struct fuzzer *fuzzer)
@@ -299,7 +300,8 @@ static uint32_t fill(struct fuzzer *fuzzer, union command *command, unsigned lon
 		command->ring.sq_entries = 1U << below(fuzzer, 12);
 		return sizeof(command->ring);
 	case IOASID_RING_ENTER:
-		command->enter.to_submit = below(fuzzer, 16);
+		command->enter.to_submit = once_in(fuzzer, 2) ? below(fuzzer, 16) : 0;
+		command->enter.flags = flags(fuzzer, 1);
 		return sizeof(command->enter);
 	default:
 		return 8 + below(fuzzer, 25) * 8;
@@ -351,6 +353,50 @@ static void one_call(struct fuzzer *fuzzer, unsigned int which)
 	fuzzer->tally->done[nr] += !ret;
 }
 
+#define RING_ENTRIES 64
+#define RING_BYTES   (2 * PAGE)
+
+static void open_ring(struct fuzzer *fuzzer)
+{
+	struct ioasid_ring_setup setup = {
+		.size = sizeof(setup),
+		.flags = below(fuzzer, 2),
+		.sq_entries = RING_ENTRIES,
+	};
+	void *ring;
+
+	if (kioas_call(fuzzer->fd, IOASID_RING_SETUP, &setup))
+		return;
+	CHECK(setup.out_length == RING_BYTES);
+	ring = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fuzzer->fd,
+		    IOASID_RING_OFFSET);
+	if (ring != MAP_FAILED)
+		fuzzer->ring = ring;
+}
+
+/* Elements that mean something, some of them while they are being read; and sometimes noise. */
+static void change_ring(struct fuzzer *fuzzer)
+{
+	struct ioasid_ring_head *head = (struct ioasid_ring_head *)fuzzer->ring;
+	struct ioasid_sqe *sqes = (struct ioasid_sqe *)(head + 1);
+
+	for (unsigned int i = below(fuzzer, 8); i; i--) {
+		struct ioasid_sqe *sqe = &sqes[below(fuzzer, RING_ENTRIES)];
+
+		sqe->op = below(fuzzer, 5);
+		sqe->flags = once_in(fuzzer, 8);
+		sqe->op_flags = sqe->op == IOASID_RING_MAP ? 3 : once_in(fuzzer, 4);
+		sqe->ioasid = number(fuzzer);
+		sqe->iova = iova(fuzzer);
+		sqe->address = sqe->op == IOASID_RING_MAP ? address(fuzzer) : 0;
+		sqe->length = length(fuzzer);
+	}
+	head->sq_tail = head->sq_head + below(fuzzer, 16);
+	head->cq_head = head->cq_tail - below(fuzzer, 4);
+	if (once_in(fuzzer, 500))
+		((uint32_t *)head)[below(fuzzer, sizeof(*head) / 4)] = hostile(fuzzer);
+}
+
 struct job {
 	struct fuzzer fuzzer;
 	unsigned int which;
@@ -370,6 +416,7 @@ static void open_own_file(struct fuzzer *fuzzer)
 			space, &child) == 0)
 		kioas_attach(fd, dev_id, once_in(fuzzer, 2) ? space : child);
 	kioas_control(fd, dev_id, IOASID_DEVICE_MASTER_ON);
+	open_ring(fuzzer);
 }
 
 static void *fuzz_thread(void *argument)
@@ -382,11 +429,17 @@ static void *fuzz_thread(void *argument)
 		one_call(fuzzer, job->which);
 		if (once_in(fuzzer, 64))
 			change_memory(fuzzer);
+		if (fuzzer->ring && once_in(fuzzer, 4))
+			change_ring(fuzzer);
 		if (once_in(fuzzer, 128) && read(fuzzer->fd, event, below(fuzzer, 512)) < 0 &&
 		    write(fuzzer->fd, event, 16) > 0)
 			return NULL;
 		if (once_in(fuzzer, 2048) && !job->shared) {
 			close(fuzzer->fd);
+			/* The mapping holds the file, too. */
+			if (fuzzer->ring)
+				munmap(fuzzer->ring, RING_BYTES);
+			fuzzer->ring = NULL;
 			open_own_file(fuzzer);
 		}
 	}

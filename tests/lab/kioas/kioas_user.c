@@ -235,6 +235,35 @@ static void check_parent(struct kioas_lab *lab, struct user_table *table)
 	CHECK(munmap(other, PAGE) == 0);
 }
 
+/* Under the identity root addresses are those of the process. */
+static void check_identity(struct kioas_lab *lab)
+{
+	const uint32_t parent = kioas_space(lab->fd, IOASID_KIND_PASSTHROUGH, 0);
+	uint64_t *tables = mmap(LOW_ADDRESS, 5 * PAGE, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	uint8_t *data = (uint8_t *)tables + 4 * PAGE;
+	uint32_t space;
+
+	lab_step("a table of the process's own addresses");
+	CHECK(tables == LOW_ADDRESS);
+	CHECK(kioas_register(lab->fd, tables, 5 * PAGE, RW) == 0);
+	CHECK(kioas_alloc_user(lab->fd, IOASID_FORMAT_X86_64_L4, parent, (uintptr_t)tables,
+			       &space) == 0);
+	for (unsigned int i = 0; i < 4; i++)
+		tables[i * PAGE / 8 + 1] = (uintptr_t)tables + (i + 1) * PAGE + 7;
+	/* Element 1 of the root is too far up for this device; element 0 is not. */
+	tables[0] = tables[1];
+	tables[1] = 0;
+	CHECK(kioas_attach(lab->fd, lab->dev_id, space) == 0);
+	CHECK(kioas_control(lab->fd, lab->dev_id, IOASID_DEVICE_MASTER_ON) == 0);
+	CHECK(edu_reaches(&lab->edu, 0x40201000, data));
+	CHECK(!edu_reaches(&lab->edu, (uintptr_t)data, data));
+	CHECK(kioas_detach(lab->fd, lab->dev_id) == 0);
+	CHECK(kioas_free(lab->fd, space) == 0);
+	CHECK(kioas_free(lab->fd, parent) == 0);
+	CHECK(kioas_unregister(lab->fd, tables, 5 * PAGE) == 0);
+}
+
 int main(void)
 {
 	const uint64_t pins = lab_pins();
@@ -247,6 +276,7 @@ int main(void)
 	lab_step("random tables of each format");
 	for (unsigned int format = 1; format <= FORMATS; format++)
 		check_format(&lab, format);
+	check_identity(&lab);
 	user_table_open(&table, lab.fd, IOASID_FORMAT_X86_64_L4);
 	CHECK(kioas_attach(lab.fd, lab.dev_id, table.space) == 0);
 	CHECK(kioas_control(lab.fd, lab.dev_id, IOASID_DEVICE_MASTER_ON) == 0);
