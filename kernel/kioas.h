@@ -164,6 +164,7 @@ struct kioas_group {
 struct kioas_group *kioas_group_get(struct kioas_call *call, struct device *dev);
 void kioas_group_put(struct kioas_group *group);
 bool kioas_group_reaches(const struct kioas_group *group, u64 start, u64 last);
+u64 kioas_group_last(const struct kioas_group *group);
 
 /* With @removed the device is on its way out, under device_lock(). */
 void kioas_bound_revoke(struct kioas_bound *bound, bool removed);
@@ -331,6 +332,7 @@ struct kioas_space {
 	struct rb_root_cached areas;
 	struct rb_root_cached addresses;
 	struct iommu_domain *domain; /* NULL until a device is known */
+	u64 reach;		     /* last IOVA that @domain takes, whoever is attached */
 	struct list_head groups;     /* kioas_link, of those that use the domain */
 	void *private;		     /* the kind's */
 };
@@ -358,7 +360,9 @@ int kioas_space_attach(struct kioas_call *call, struct kioas_space *space,
 void kioas_space_detach(struct kioas_group *group);
 void kioas_space_destroy(struct kioas_space *space);
 
-/* -ERANGE, unless all devices can use these IOVAs. */
+/* Can its table, and all devices that are attached, use these IOVAs? */
+bool kioas_space_reaches(const struct kioas_space *space, u64 start, u64 last);
+/* -ERANGE, unless they can. */
 int kioas_space_check_range(struct kioas_call *call, struct kioas_space *space, u64 start,
 			    u64 last);
 

@@ -24,6 +24,11 @@ bool kioas_group_reaches(const struct kioas_group *group, u64 start, u64 last)
 	return false;
 }
 
+u64 kioas_group_last(const struct kioas_group *group)
+{
+	return group->range_count ? group->ranges[group->range_count - 1].last : 0;
+}
+
 /* Takes start to last out of the ranges. Return: -ENOSPC if there are too many then. */
 static int kioas_group_exclude(struct kioas_group *group, u64 start, u64 last)
 {

@@ -132,8 +132,10 @@ static int kioas_areas_pin(struct kioas_call *call, struct list_head *areas)
 			pages = ULONG_MAX >> PAGE_SHIFT;
 	if (!pages)
 		return 0;
+	/* More than there can be is not pinned, but given back as it was accounted. */
+	pages = min(pages, ULONG_MAX >> PAGE_SHIFT);
 	call->index = 0;
-	ret = kioas_account(call, min(pages, ULONG_MAX >> PAGE_SHIFT), "length");
+	ret = kioas_account(call, pages, "length");
 	if (ret)
 		return ret;
 	list_for_each_entry(area, areas, entry) {

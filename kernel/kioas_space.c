@@ -119,16 +119,25 @@ void kioas_space_unlock(struct kioas_space *space)
 		mutex_unlock(&space->parent->lock);
 }
 
-int kioas_space_check_range(struct kioas_call *call, struct kioas_space *space, u64 start, u64 last)
+/* A domain that nobody is attached to any more is as narrow as before, and some drivers trust us. */
+bool kioas_space_reaches(const struct kioas_space *space, u64 start, u64 last)
 {
 	struct kioas_link *link;
 
+	if (space->domain && last > space->reach)
+		return false;
 	list_for_each_entry(link, &space->groups, entry)
 		if (!kioas_group_reaches(link->group, start, last))
-			return kioas_fail(call, -ERANGE, "iova",
-					  "devices cannot use all of 0x%llx to 0x%llx", start,
-					  last);
-	return 0;
+			return false;
+	return true;
+}
+
+int kioas_space_check_range(struct kioas_call *call, struct kioas_space *space, u64 start, u64 last)
+{
+	if (kioas_space_reaches(space, start, last))
+		return 0;
+	return kioas_fail(call, -ERANGE, "iova", "devices cannot use all of 0x%llx to 0x%llx",
+			  start, last);
 }
 
 /* Allocation */
@@ -382,6 +391,7 @@ int kioas_space_make_domain(struct kioas_call *call, struct kioas_space *space,
 	}
 	mutex_lock(&table->lock);
 	table->domain = domain;
+	table->reach = kioas_group_last(group);
 	mutex_unlock(&table->lock);
 	return 0;
 }
@@ -393,7 +403,8 @@ static int kioas_space_check_areas(struct kioas_call *call, struct kioas_space *
 
 	for (area = kioas_area_first(table, 0, U64_MAX); area;
 	     area = kioas_area_next(area, 0, U64_MAX))
-		if (!kioas_group_reaches(group, area->start, area->last))
+		if (!kioas_group_reaches(group, area->start, area->last) ||
+		    area->last > table->reach)
 			return kioas_fail(call, -ERANGE, "dev_id",
 					  "it cannot use all of what is mapped at 0x%llx to 0x%llx",
 					  area->start, area->last);
@@ -458,6 +469,8 @@ static int kioas_table_attach(struct kioas_call *call, struct kioas_space *table
 		ret = table->kind->attach(call, table, group);
 	if (ret)
 		iommu_detach_group(table->domain, group->iommu_group);
+	else
+		table->reach = min(table->reach, kioas_group_last(group));
 	return ret;
 }
 

@@ -152,14 +152,9 @@ static void kioas_walk_sweep(struct kioas_walk *walk, u64 start, u64 last)
 
 static bool kioas_walk_reaches(struct kioas_walk *walk, u64 start, u64 last)
 {
-	struct kioas_link *link;
-
 	if (walk->group && !kioas_group_reaches(walk->group, start, last))
 		return false;
-	list_for_each_entry(link, &walk->space->groups, entry)
-		if (!kioas_group_reaches(link->group, start, last))
-			return false;
-	return true;
+	return kioas_space_reaches(walk->space, start, last);
 }
 
 static int kioas_walk_add(struct kioas_walk *walk, u64 start, u64 bytes, u64 address, u32 prot)

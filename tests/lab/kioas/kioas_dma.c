@@ -66,6 +66,9 @@ static void check_attach(struct kioas_lab *lab)
 	CHECK(kioas_detach(lab->fd, lab->dev_id) == 0);
 	CHECK(kioas_detach(lab->fd, lab->dev_id) == -ENOENT);
 	CHECK(!edu_reaches(&lab->edu, IOVA + PAGE, second));
+	lab_step("a table that a device has used stays as narrow as that device");
+	CHECK(kioas_map_one(lab->fd, other, 1UL << 60, second, PAGE, RW) == -ERANGE);
+	CHECK(kioas_map_one(lab->fd, other, -PAGE, second, PAGE, RW) == -ERANGE);
 	CHECK(kioas_free(lab->fd, other) == 0);
 	CHECK(kioas_free(lab->fd, space) == 0);
 	CHECK(kioas_free(lab->fd, space) == -ENOENT);

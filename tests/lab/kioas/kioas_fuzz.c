@@ -22,11 +22,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define THREADS	  4
-#define PROCESSES 2
-#define SECONDS	  15
-#define MEMORY	  (4 * MIB)
-#define CALLS	  24 /* a few more than there are */
+#define THREADS	   4
+#define PROCESSES  2
+#define SECONDS	   15
+#define MEMORY	   (4 * MIB)
+#define FIRST_IOVA 0x10000000UL
+#define CALLS	   24 /* a few more than there are */
 
 /* Shared by all processes. */
 struct tally {
@@ -100,7 +101,7 @@ static uint32_t number(struct fuzzer *fuzzer)
 
 static uint64_t iova(struct fuzzer *fuzzer)
 {
-	return once_in(fuzzer, 40) ? hostile(fuzzer) : 0x10000000 + below(fuzzer, 512) * PAGE;
+	return once_in(fuzzer, 40) ? hostile(fuzzer) : FIRST_IOVA + below(fuzzer, 512) * PAGE;
 }
 
 static uint64_t address(struct fuzzer *fuzzer)
@@ -194,16 +195,18 @@ static void fill_unmap(struct fuzzer *fuzzer, union command *command, unsigned i
 static void fill_invalidate(struct fuzzer *fuzzer, union command *command, unsigned int which)
 {
 	command->invalidate.ioasid = number(fuzzer);
-	command->invalidate.count = 1 + below(fuzzer, 64);
+	command->invalidate.count = 1 + below(fuzzer, once_in(fuzzer, 4) ? 64 : 2);
 	command->invalidate.entry_size = sizeof(struct ioasid_inval_entry);
 	command->invalidate.entries_uptr = (uintptr_t)array[which].invals;
 	for (int i = 0; i < 64; i++)
 		array[which].invals[i] = (struct ioasid_inval_entry){
-			.type = below(fuzzer, 3),
+			.type = IOASID_INVAL_RANGE,
 			.flags = flags(fuzzer, 1),
 			.iova = iova(fuzzer),
-			.length = length(fuzzer),
+			.length = once_in(fuzzer, 4) ? 1UL << 40 : length(fuzzer),
 		};
+	if (once_in(fuzzer, 2))
+		array[which].invals[0] = (struct ioasid_inval_entry){ .type = below(fuzzer, 3) };
 }
 
 static void fill_alloc(struct fuzzer *fuzzer, union command *command, unsigned int which)
@@ -215,7 +218,7 @@ static void fill_alloc(struct fuzzer *fuzzer, union command *command, unsigned i
 	alloc->dev_id = once_in(fuzzer, 4) ? number(fuzzer) : 0;
 	alloc->format = once_in(fuzzer, 4) ? below(fuzzer, 16) : 0;
 	if (alloc->kind == IOASID_KIND_USER) {
-		alloc->format = IOASID_FORMAT_X86_64_L4;
+		alloc->format = once_in(fuzzer, 4) ? below(fuzzer, 16) : IOASID_FORMAT_X86_64_L4;
 		array[which].user = (struct ioasid_alloc_user){ .root = iova(fuzzer) };
 		alloc->data_len = sizeof(array[which].user);
 	} else if (alloc->kind == IOASID_KIND_CPU) {
@@ -322,10 +325,20 @@ static void spoil(struct fuzzer *fuzzer, union command *command)
 		command->size = hostile(fuzzer);
 }
 
+/* Half of the memory holds tables, of words that often mean something. */
+static void change_tables(struct fuzzer *fuzzer)
+{
+	volatile uint64_t *words = (uint64_t *)(fuzzer->memory + MEMORY / 2);
+
+	for (int i = 0; i < 64; i++)
+		words[below(fuzzer, MEMORY / 2 / 8)] =
+			once_in(fuzzer, 8) ? hostile(fuzzer) : iova(fuzzer) | (any(fuzzer) & 0x87);
+}
+
 /* The process's own address space changes under the calls. */
 static void change_memory(struct fuzzer *fuzzer)
 {
-	uint8_t *at = fuzzer->memory + below(fuzzer, MEMORY / PAGE) * PAGE;
+	uint8_t *at = fuzzer->memory + below(fuzzer, MEMORY / 2 / PAGE) * PAGE;
 
 	if (once_in(fuzzer, 2))
 		mmap(at, PAGE, once_in(fuzzer, 3) ? PROT_READ : PROT_READ | PROT_WRITE,
@@ -415,6 +428,12 @@ static void open_own_file(struct fuzzer *fuzzer)
 	    kioas_alloc(fd, once_in(fuzzer, 2) ? IOASID_KIND_KERNEL : IOASID_KIND_PASSTHROUGH,
 			space, &child) == 0)
 		kioas_attach(fd, dev_id, once_in(fuzzer, 2) ? space : child);
+	/* Or a table, of the words of change_tables() */
+	if (once_in(fuzzer, 3) &&
+	    !kioas_map_one(fd, space, FIRST_IOVA, fuzzer->memory + MEMORY / 2, MEMORY / 2, RW) &&
+	    !kioas_alloc_user(fd, IOASID_FORMAT_X86_64_L4, space,
+			      FIRST_IOVA + below(fuzzer, 512) * PAGE, &child))
+		kioas_attach(fd, dev_id, child);
 	kioas_control(fd, dev_id, IOASID_DEVICE_MASTER_ON);
 	open_ring(fuzzer);
 }
@@ -429,6 +448,8 @@ static void *fuzz_thread(void *argument)
 		one_call(fuzzer, job->which);
 		if (once_in(fuzzer, 64))
 			change_memory(fuzzer);
+		if (once_in(fuzzer, 64))
+			change_tables(fuzzer);
 		if (fuzzer->ring && once_in(fuzzer, 4))
 			change_ring(fuzzer);
 		if (once_in(fuzzer, 128) && read(fuzzer->fd, event, below(fuzzer, 512)) < 0 &&
@@ -549,7 +570,8 @@ int main(int argc, char **argv)
 	printf("    %llu calls, of which %llu did something\n", (unsigned long long)tried,
 	       (unsigned long long)done);
 	CHECK(fuzzer.tally->done[12] > 0 && fuzzer.tally->done[13] > 0);
-	CHECK(fuzzer.tally->done[8] > 0);
+	CHECK(fuzzer.tally->done[8] > 0 && fuzzer.tally->done[14] > 0);
+	CHECK(fuzzer.tally->done[20] > 0);
 	close(fuzzer.fd);
 	check_device();
 	CHECK(lab_pins() == pins);

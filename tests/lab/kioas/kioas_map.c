@@ -110,6 +110,18 @@ static void check_map_refusals(int fd, uint32_t space, uint8_t *memory)
 	CHECK(kioas_unmap_one(fd, space, IOVA, PAGE) == 0);
 }
 
+/* For who has no limit such an array is too long for memory, not for its account. */
+static void check_huge(int fd, uint32_t space, uint8_t *memory)
+{
+	const struct ioasid_map_entry maps[] = {
+		entry(IOVA, memory, 1UL << 62, RW),
+		entry(IOVA, memory, 1UL << 62, RW),
+	};
+
+	CHECK(kioas_map(fd, space, maps, 2) == -EFAULT);
+	kioas_check_why(fd, EFAULT, IOASID_MAP_DMA, "address", 0);
+}
+
 static void check_unmap_refusals(int fd, uint32_t space, uint8_t *memory)
 {
 	const struct ioasid_map_entry maps[] = {
@@ -293,6 +305,7 @@ int main(void)
 	CHECK(kioas_attach(lab.fd, lab.dev_id, space) == 0);
 	check_lookup(lab.fd, space, memory);
 	check_map_refusals(lab.fd, space, memory);
+	check_huge(lab.fd, space, memory);
 	check_unmap_refusals(lab.fd, space, memory);
 	check_exact(lab.fd, space, memory);
 	check_registered(lab.fd, space, memory);
