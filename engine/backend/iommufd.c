@@ -50,7 +50,7 @@ static int iommufd_probe(char *why, size_t why_bytes)
 	if (fd < 0)
 		return fd;
 	close(fd);
-	ret = vfio_probe_devices(DEVICES, "v", why, why_bytes);
+	ret = vfio_probe_devices(DEVICES, "v", VFIO_PCI, why, why_bytes);
 	if (!ret)
 		snprintf(why, why_bytes, IOMMUFD " and VFIO character devices");
 	return ret;
@@ -67,54 +67,37 @@ static void iommufd_close(struct be *base)
 	free(be);
 }
 
-static int parse_option(struct iommufd_be *be, const char *text, size_t length, int *fd)
+static int parse_option(struct be *base, const char *text, size_t length)
 {
+	struct iommufd_be *be = iommufd_to_be(base);
 	int number;
 
-	if (length > 3 && !memcmp(text, "fd=", 3) && vfio_parse_number(text + 3, length - 3, fd))
+	if (vfio_parse_option(text, length, "fd=", &be->given_fd))
 		return 0;
-	if (length == 12 && !memcmp(text, "huge_pages=", 11) &&
-	    vfio_parse_number(text + 11, 1, &number) && number <= 1) {
+	if (vfio_parse_option(text, length, "huge_pages=", &number) && number <= 1) {
 		be->huge_pages = number;
 		return 0;
 	}
-	return diag_fail(be->vfio.base.diag, -EINVAL,
+	return diag_fail(base->diag, -EINVAL,
 			 "iommufd: unknown option \"%.*s\": there are huge_pages=0|1 and fd=NUMBER",
 			 (int)(length < 64 ? length : 64), text);
-}
-
-static int parse_options(struct iommufd_be *be, const char *options, int *fd)
-{
-	while (options && *options) {
-		size_t length = strcspn(options, ",");
-		int ret = parse_option(be, options, length, fd);
-
-		if (ret)
-			return ret;
-		options += length;
-		if (*options == ',' && !*++options)
-			return diag_fail(be->vfio.base.diag, -EINVAL,
-					 "iommufd: option missing after the last comma");
-	}
-	return 0;
 }
 
 static int iommufd_open(struct diag *diag, const char *options, struct be **out)
 {
 	struct iommufd_be *be = calloc(1, sizeof(*be));
-	int given = -1;
 	int ret;
 
 	if (!be)
 		return diag_fail(diag, -ENOMEM, "iommufd: no memory");
 	vfio_be_init(&be->vfio, &iommufd_be_ops, diag);
 	iommufd_user_init(be);
-	be->fd = -1;
+	be->fd = be->given_fd = -1;
 	be->huge_pages = true;
-	ret = parse_options(be, options, &given);
+	ret = vfio_parse_options(&be->vfio.base, options, parse_option);
 	if (!ret) {
-		be->fd = given >= 0 ? vfio_dup(&be->vfio.base, given)
-				    : vfio_open(&be->vfio.base, IOMMUFD, "iommufd");
+		be->fd = be->given_fd >= 0 ? vfio_dup(&be->vfio.base, be->given_fd)
+					   : vfio_open(&be->vfio.base, IOMMUFD, "iommufd");
 		ret = be->fd < 0 ? be->fd : 0;
 	}
 	if (ret) {

@@ -76,7 +76,8 @@ struct iommufd_faults {
 struct iommufd_be {
 	struct vfio_be vfio;
 	int fd;
-	bool huge_pages;
+	bool huge_pages; /* option */
+	int given_fd;	 /* option, or -1 */
 	_Atomic bool no_map_file;	       /* the kernel has no such request */
 	uint64_t parent_last;		       /* highest IOVA of a parent; devices narrow it */
 	struct ioas_range interrupts;	       /* see struct be_caps */

@@ -86,7 +86,7 @@ static int type1_probe(char *why, size_t why_bytes)
 		return ret;
 	}
 	/* Groups are numbers; the container itself is not. */
-	ret = vfio_probe_devices("/dev/vfio", VFIO_DIGITS, why, why_bytes);
+	ret = vfio_probe_devices("/dev/vfio", VFIO_DIGITS, VFIO_PCI, why, why_bytes);
 	if (!ret)
 		snprintf(why, why_bytes, "VFIO container " VFIO_CONTAINER " with type1 IOMMU");
 	return ret;

@@ -23,6 +23,7 @@ void vfio_rwlock_init(pthread_rwlock_t *lock)
 void vfio_be_init(struct vfio_be *be, const struct be_ops *ops, struct diag *diag)
 {
 	be->base = (struct be){ .ops = ops, .diag = diag };
+	be->driver = VFIO_PCI;
 	vfio_limits_init(&be->limits);
 	vfio_memories_init(&be->memories);
 }

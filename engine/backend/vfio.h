@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the backends over VFIO share, type1 and iommufd:
+ * What the backends of real kernels share, type1 and iommufd over VFIO, and ioasid, whose devices
+ * belong to a driver of its own:
  *
  *   vfio.c            what their operations have in common
  *   vfio_host.c       the host's view of a PCI device, and messages that say what mends it
  *   vfio_ranges.c     the IOVAs that devices allow
- *   vfio_memory.c     registered memory: where it is, which file is behind it
- *   vfio_maps.c       the mappings of an address space
+ *   vfio_options.c    "key=value,..."
+ *   vfio_memory.c     type1, iommufd: registered memory: where it is, which file is behind it
+ *   vfio_maps.c       type1, iommufd: the mappings of an address space
  *   vfio_container.c  type1's container
- *   vfio_pci.c        registers and interrupts of a device: struct be_pci_ops
+ *   vfio_pci.c        type1, iommufd: registers and interrupts of a device: struct be_pci_ops
  *
  * Messages begin with the backend's name and end with the command that mends the matter, where
  * there is one.
@@ -28,6 +30,7 @@
 #define VFIO_ADDRESS_BYTES 16 /* "0000:00:08.0"; PCI domains may have five digits */
 #define VFIO_PATH_BYTES	   128
 #define VFIO_DIGITS	   "0123456789"
+#define VFIO_PCI	   "vfio-pci"
 
 /* One whose writers get their turn. */
 void vfio_rwlock_init(pthread_rwlock_t *lock);
@@ -149,6 +152,7 @@ struct vfio_space {
 
 struct vfio_be {
 	struct be base;
+	const char *driver; /* of the kernel, that devices have to be bound to */
 	struct vfio_limits limits;
 	struct vfio_memories memories;
 	struct vfio_dev *devices;
@@ -241,7 +245,7 @@ int vfio_find_device(struct be *be, const char *name, char address[static VFIO_A
 bool vfio_parse_number(const char *text, size_t length, int *number);
 /* It is behind an IOMMU: its group. */
 int vfio_find_group(struct be *be, const char *address, unsigned int *group);
-/* It belongs to a driver of VFIO. */
+/* It belongs to the backend's driver (vfio_be.driver). */
 int vfio_check_driver(struct be *be, const char *address);
 /* One that is not keeps the group from VFIO: -EBUSY and a message, or 0 if there is none. */
 int vfio_fail_neighbour(struct be *be, unsigned int group);
@@ -254,10 +258,22 @@ int vfio_dup(struct be *be, int fd);
 int vfio_open(struct be *be, const char *path, const char *module);
 /* The same for a probe: @why receives the message. */
 int vfio_probe_open(const char *path, const char *module, char *why, size_t why_bytes);
-/* Some device belongs to VFIO: there is a file in @folder, its first letter in @initials. */
-int vfio_probe_devices(const char *folder, const char *initials, char *why, size_t why_bytes);
+/* Some device belongs to @driver: there is a file in @folder, its first letter in @initials. */
+int vfio_probe_devices(const char *folder, const char *initials, const char *driver, char *why,
+		       size_t why_bytes);
 
 /* Why a mapping call failed with @code (negative). */
 int vfio_fail_map(struct be *be, const struct be_map *map, int code);
+/* The same of -ENOMEM, if there is a limit that may be why. Return: is there? */
+bool vfio_fail_memlock(struct be *be, uint64_t bytes);
+
+/*
+ * "key=value,..." of a backend. @one takes one of them, of @length bytes. Return: 0 or a negative
+ * errno and a message.
+ */
+int vfio_parse_options(struct be *be, const char *options,
+		       int (*one)(struct be *be, const char *text, size_t length));
+/* Is it @key (with the "=") and a number? */
+bool vfio_parse_option(const char *text, size_t length, const char *key, int *number);
 
 #endif

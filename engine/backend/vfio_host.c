@@ -116,23 +116,31 @@ static void driver_of(const char *address, char *name, size_t name_bytes)
 		name[0] = 0;
 }
 
-/* Drivers of VFIO are vfio-pci and its variants for single devices, mlx5_vfio_pci and others. */
-static bool is_vfio(const char *driver)
+/* vfio-pci has variants for single devices, mlx5_vfio_pci and others. */
+static bool is_ours(struct be *be, const char *driver)
 {
-	return strstr(driver, "vfio");
+	const char *wanted = vfio_to_be(be)->driver;
+
+	if (!strcmp(wanted, VFIO_PCI))
+		return strstr(driver, "vfio");
+	return !strcmp(driver, wanted);
 }
 
 static int fail_driver(struct be *be, int code, const char *address, const char *driver,
 		       const char *because)
 {
-	bool module = !access("/sys/bus/pci/drivers/vfio-pci", F_OK);
+	const char *wanted = vfio_to_be(be)->driver;
+	char path[VFIO_PATH_BYTES];
+	bool loaded;
 
+	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s", wanted);
+	loaded = !access(path, F_OK);
 	return diag_fail(be->diag, code,
-			 "%s: %s%s is bound to %s: `%scd /sys/bus/pci; D=%s; "
-			 "echo vfio-pci >devices/$D/driver_override; %secho $D >drivers_probe`",
+			 "%s: %s%s is bound to %s: `%s%s%scd /sys/bus/pci; D=%s; "
+			 "echo %s >devices/$D/driver_override; %secho $D >drivers_probe`",
 			 be->ops->name, because, address, driver[0] ? driver : "no driver",
-			 module ? "" : "modprobe vfio-pci; ", address,
-			 driver[0] ? "echo $D >devices/$D/driver/unbind; " : "");
+			 loaded ? "" : "modprobe ", loaded ? "" : wanted, loaded ? "" : "; ",
+			 address, wanted, driver[0] ? "echo $D >devices/$D/driver/unbind; " : "");
 }
 
 int vfio_check_driver(struct be *be, const char *address)
@@ -140,7 +148,7 @@ int vfio_check_driver(struct be *be, const char *address)
 	char driver[48];
 
 	driver_of(address, driver, sizeof(driver));
-	if (is_vfio(driver))
+	if (is_ours(be, driver))
 		return 0;
 	return fail_driver(be, driver[0] ? -EBUSY : -ENODEV, address, driver, "");
 }
@@ -161,7 +169,7 @@ int vfio_fail_neighbour(struct be *be, unsigned int group)
 		strcpy(address, entry->d_name);
 		driver_of(address, driver, sizeof(driver));
 		/* Drivers of bridges leave their group alone. */
-		if (driver[0] && !is_vfio(driver) && strcmp(driver, "pcieport"))
+		if (driver[0] && !is_ours(be, driver) && strcmp(driver, "pcieport"))
 			ret = fail_driver(be, -EBUSY, address, driver, because);
 	}
 	if (folder)
@@ -239,7 +247,8 @@ int vfio_probe_open(const char *path, const char *module, char *why, size_t why_
 	return open_or_say(path, module, why, why_bytes);
 }
 
-int vfio_probe_devices(const char *folder, const char *initials, char *why, size_t why_bytes)
+int vfio_probe_devices(const char *folder, const char *initials, const char *driver, char *why,
+		       size_t why_bytes)
 {
 	char entry[64];
 
@@ -250,32 +259,39 @@ int vfio_probe_devices(const char *folder, const char *initials, char *why, size
 		return -ENODEV;
 	}
 	if (vfio_find_entry(folder, initials, entry, sizeof(entry))) {
-		snprintf(
-			why, why_bytes,
-			"no device is bound to vfio-pci (none in %s): `modprobe vfio-pci; cd "
-			"/sys/bus/pci; echo vfio-pci >devices/ADDRESS/driver_override; echo ADDRESS "
-			">drivers_probe`",
-			folder);
+		snprintf(why, why_bytes,
+			 "no device is bound to %s (none in %s): `modprobe %s; cd /sys/bus/pci; "
+			 "echo %s >devices/ADDRESS/driver_override; echo ADDRESS >drivers_probe`",
+			 driver, folder, driver, driver);
 		return -ENODEV;
 	}
 	return 0;
 }
 
+bool vfio_fail_memlock(struct be *be, uint64_t bytes)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	if (limit.rlim_cur == RLIM_INFINITY)
+		return false;
+	diag_fail(be->diag, -ENOMEM,
+		  "%s: cannot pin %" PRIu64 " KiB more: RLIMIT_MEMLOCK is %" PRIu64
+		  " KiB (what is pinned already counts): `ulimit -l`, or memlock in "
+		  "/etc/security/limits.conf",
+		  be->ops->name, bytes >> 10, (uint64_t)limit.rlim_cur >> 10);
+	return true;
+}
+
 int vfio_fail_map(struct be *be, const struct be_map *map, int code)
 {
 	const char *name = be->ops->name;
-	struct rlimit limit;
 
 	switch (code) {
 	case -ENOMEM:
-		getrlimit(RLIMIT_MEMLOCK, &limit);
-		if (limit.rlim_cur == RLIM_INFINITY)
-			break;
-		return diag_fail(be->diag, code,
-				 "%s: cannot pin %" PRIu64 " KiB more: RLIMIT_MEMLOCK is %" PRIu64
-				 " KiB (what is pinned already counts): `ulimit -l`, or memlock in "
-				 "/etc/security/limits.conf",
-				 name, map->bytes >> 10, (uint64_t)limit.rlim_cur >> 10);
+		if (vfio_fail_memlock(be, map->bytes))
+			return code;
+		break;
 	case -EFAULT:
 		return diag_fail(be->diag, code,
 				 "%s: memory at %p, %" PRIu64
