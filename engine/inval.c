@@ -24,6 +24,7 @@ int inval_init(struct inval *inval, const struct be_caps *caps, uint32_t ranges)
 	inval->ring_entries = entries;
 	inval->flush_ranges = caps->inval_flush_ranges ? caps->inval_flush_ranges : 1;
 	inval->call_ranges = caps->inval_call_ranges ? caps->inval_call_ranges : 1;
+	inval->leaf = !caps->shadows;
 	pthread_mutex_init(&inval->lock, NULL);
 	for (unsigned int i = 0; i < INVAL_LANES; i++) {
 		struct inval_lane *lane = &inval->lanes[i];
@@ -116,6 +117,7 @@ void inval_add_slow(struct inval_source *source, uint64_t iova, uint64_t bytes)
 
 struct batch {
 	struct be_inval *ranges;
+	bool leaf;
 	uint32_t max;
 	uint32_t count;
 	uint32_t merged;
@@ -140,7 +142,7 @@ static void batch_add(struct batch *batch, const struct inval_range *range)
 		batch->ranges[batch->count++] = (struct be_inval){
 			.iova = range->iova,
 			.bytes = range->bytes,
-			.leaf = true,
+			.leaf = batch->leaf,
 		};
 	}
 }
@@ -320,7 +322,7 @@ int inval_commit(struct inval *inval, struct inval_source *source, uint64_t posi
 
 	while (ret >= 0 && !inval_done(source, position)) {
 		struct inval_lane *lane = lane_try(inval, source->index);
-		struct batch batch = { .max = inval->flush_ranges };
+		struct batch batch = { .max = inval->flush_ranges, .leaf = inval->leaf };
 
 		if (lane) {
 			batch.ranges = lane->ranges;
@@ -372,7 +374,7 @@ int inval_commit_all(struct inval *inval)
 			&atomic_load_explicit(&inval->sources[i], ACQUIRE)->published, ACQUIRE);
 	while (ret >= 0 && take_all(inval, NULL, positions, sources, NULL)) {
 		struct inval_lane *lane = lane_try(inval, 0);
-		struct batch batch = { .max = inval->flush_ranges };
+		struct batch batch = { .max = inval->flush_ranges, .leaf = inval->leaf };
 
 		if (lane) {
 			batch.ranges = lane->ranges;

@@ -28,7 +28,8 @@
  * can have used the old entry since. tests/models/inval.pml is this as a Promela model.
  *
  * Tables stay in place for as long as the address space lives, so only leaf entries ever change,
- * and hardware may keep its paging-structure caches (the leaf hint of every range).
+ * and hardware may keep its paging-structure caches (the leaf hint of every range). A kernel that walks
+ * the table (be_caps.shadows) is told of new entries by ranges as well, and looks at all levels.
  *
  * A full ring does not stop a thread: it marks its ranges as skipped, and a commit that finds a
  * mark flushes everything.
@@ -107,6 +108,7 @@ struct inval {
 	uint32_t flush_ranges; /* more than these, and everything is flushed */
 	uint32_t call_ranges;  /* at most in one call */
 	uint32_t ring_entries;
+	bool leaf; /* no range is of more than leaf entries */
 	_Atomic uint32_t source_count; /* sources[] up to here were used some time */
 	_Atomic(struct inval_source *) sources[INVAL_SOURCES];
 	struct inval_lane lanes[INVAL_LANES];

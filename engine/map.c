@@ -184,10 +184,18 @@ int ioas_translate(struct ioas_queue *q, const void *va, size_t *bytes, ioas_iov
 		*iova = found;
 		return 0;
 	}
-	if (as->kind != IOAS_KIND_PASSTHROUGH)
+	if (as->kind != IOAS_KIND_PASSTHROUGH && as->kind != IOAS_KIND_CPU)
 		return wrong_kind(q, "translate");
 	*iova = (uintptr_t)va;
 	return 0;
+}
+
+/* In a space without a table of the library's; a backend that cannot be asked has the identity. */
+static int other_lookup(struct ioas *as, uint64_t iova, uint64_t *va, uint32_t *prot)
+{
+	const struct be_ops *ops = as->ctx->be->ops;
+
+	return ops->lookup ? ops->lookup(as->be_space, iova, va, prot) : 0;
 }
 
 int ioas_lookup(struct ioas_queue *q, ioas_iova_t iova, void **va, uint32_t *prot)
@@ -211,9 +219,10 @@ int ioas_lookup(struct ioas_queue *q, ioas_iova_t iova, void **va, uint32_t *pro
 		ret = kernel_lookup(as, iova, &address, &rights) ? 0 : -ENOENT;
 		break;
 	case IOAS_KIND_PASSTHROUGH:
+	case IOAS_KIND_CPU:
+	case IOAS_KIND_VM:
+		ret = other_lookup(as, iova, &address, &rights);
 		break;
-	default:
-		return wrong_kind(q, "lookup");
 	}
 	if (ret)
 		return queue_fail(q, ret, "iova 0x%" PRIx64 " is not mapped", (uint64_t)iova);

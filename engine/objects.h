@@ -160,6 +160,7 @@ struct ioas {
 	struct inval inval;
 	uint32_t batch_max;
 	uint64_t batch_ns;
+	bool shadowed; /* be_caps.shadows: the kernel is told of what is mapped */
 	struct cds_list_head service_entry;
 };
 
@@ -230,7 +231,9 @@ static inline bool queue_is_mine(struct ioas_queue *q)
 					this_thread(), 1);
 }
 
-/* Commit what was published, if the mode or the bound wants it. Return: 0 or an error. */
+/* Commit what was published. Return: 0 or an error. */
+int queue_commit(struct ioas_queue *q);
+/* The same, if the mode or the bound wants it. */
 int queue_settle(struct ioas_queue *q);
 
 /* Give units back when @position of the queue's source is complete. */

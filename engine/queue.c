@@ -66,7 +66,7 @@ int ioas_queue_create(struct ioas *as, struct ioas_queue **out)
 	return 0;
 }
 
-static int commit(struct ioas_queue *q)
+int queue_commit(struct ioas_queue *q)
 {
 	uint64_t position = atomic_load_explicit(&q->source->published, memory_order_relaxed);
 	int ret = inval_commit(&q->as->inval, q->source, position);
@@ -87,7 +87,7 @@ int queue_settle(struct ioas_queue *q)
 {
 	if (q->as->mode == IOAS_BATCHED && q->pending < q->as->batch_max)
 		return 0;
-	return commit(q);
+	return queue_commit(q);
 }
 
 /* Quarantine. */
@@ -155,7 +155,7 @@ void queue_harvest(struct ioas_queue *q)
 
 static int flush(struct ioas_queue *q)
 {
-	return q->source ? commit(q) : 0;
+	return q->source ? queue_commit(q) : 0;
 }
 
 int ioas_queue_destroy(struct ioas_queue *q)

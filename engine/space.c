@@ -39,15 +39,28 @@ static int check_parent(struct ioas_ctx *ctx, const struct ioas_opts *opts)
 	return 0;
 }
 
+/* What is of one kind only. */
+static int check_data(struct ioas_ctx *ctx, const struct ioas_opts *opts)
+{
+	if (opts->prot & ~IOAS_RW)
+		return bad(ctx, "prot: not a combination of READ and WRITE");
+	if (opts->prot && opts->kind != IOAS_KIND_CPU)
+		return bad(ctx, "prot: only CPU spaces have one");
+	if (opts->vm_fd && opts->kind != IOAS_KIND_VM)
+		return bad(ctx, "vm_fd: only VM spaces have one");
+	if (opts->vm_fd < 0)
+		return bad(ctx, "vm_fd: no file");
+	return 0;
+}
+
 static int check_ranges(struct ioas_ctx *ctx, const struct ioas_opts *opts)
 {
 	const struct ioas_range *aperture = &opts->aperture;
 
 	if (aperture->start > aperture->last)
 		return bad(ctx, "aperture: start is above last");
-	if (aperture->last &&
-	    ((aperture->start & (IOAS_PAGE_SIZE - 1)) ||
-	     ((aperture->last + 1) & (IOAS_PAGE_SIZE - 1))))
+	if (aperture->last && ((aperture->start & (IOAS_PAGE_SIZE - 1)) ||
+			       ((aperture->last + 1) & (IOAS_PAGE_SIZE - 1))))
 		return bad(ctx, "aperture: not whole pages of 4096 bytes");
 	if (opts->reserved_count && !opts->reserved)
 		return bad(ctx, "reserved: NULL, with reserved_count not 0");
@@ -99,8 +112,14 @@ static int choose_aperture(struct ioas *as, const struct ioas_opts *opts,
 	struct ioas_ctx *ctx = as->ctx;
 	struct ioas_range most = ctx->caps.iova;
 
-	if (as->kind == IOAS_KIND_USER)
-		most = (struct ioas_range){ 0, (UINT64_C(1) << pt_address_bits(as->pt)) - 1 };
+	if (as->kind == IOAS_KIND_USER) {
+		uint64_t last = (UINT64_C(1) << pt_address_bits(as->pt)) - 1;
+
+		if (!as->shadowed)
+			most.start = 0;
+		if (!as->shadowed || last < most.last)
+			most.last = last;
+	}
 	*aperture = opts->aperture;
 	if (!aperture->start && !aperture->last) {
 		*aperture = most;
@@ -122,7 +141,7 @@ static unsigned int find_holes(struct ioas *as, struct ioas_range *holes)
 	struct ioas_range ranges[HOLES_MAX + 1];
 	unsigned int count = 0;
 
-	if (as->kind == IOAS_KIND_KERNEL && be->ops->iova_ranges)
+	if ((as->kind == IOAS_KIND_KERNEL || as->shadowed) && be->ops->iova_ranges)
 		count = be->ops->iova_ranges(be, ranges, HOLES_MAX + 1);
 	if (count > HOLES_MAX + 1)
 		count = HOLES_MAX + 1;
@@ -229,6 +248,29 @@ static int make_user(struct ioas *as, const struct ioas_opts *opts)
 	return ret;
 }
 
+/* Kinds whose table is not the library's business. */
+static int make_other(struct ioas *as, const struct ioas_opts *opts)
+{
+	struct be_space_attr attr = { .kind = as->kind };
+
+	if (as->kind == IOAS_KIND_CPU) {
+		attr.range = as->iova.aperture = opts->aperture;
+		attr.prot = opts->prot ? opts->prot : IOAS_RW;
+	}
+	attr.vm_fd = opts->vm_fd;
+	return backend_space(as, &attr);
+}
+
+static int make_table(struct ioas *as, const struct ioas_opts *opts)
+{
+	int ret;
+
+	if (as->kind != IOAS_KIND_USER && as->kind != IOAS_KIND_KERNEL)
+		return make_other(as, opts);
+	ret = as->kind == IOAS_KIND_USER ? make_user(as, opts) : make_kernel(as);
+	return ret ? ret : make_iova(as, opts);
+}
+
 /* Of a space that is, or is not quite, made. Under admin. */
 static void unmake(struct ioas *as)
 {
@@ -266,7 +308,6 @@ static void unmake(struct ioas *as)
 /* Under admin. */
 static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas **out)
 {
-	const struct be_space_attr passthrough = { .kind = IOAS_KIND_PASSTHROUGH };
 	struct ioas *as = aligned_alloc(64, sizeof(*as));
 	int ret;
 
@@ -279,12 +320,9 @@ static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 	as->format = opts->kind != IOAS_KIND_USER ? IOAS_FORMAT_NONE
 		     : opts->format		  ? opts->format
 						  : first_format(ctx);
+	as->shadowed = as->kind == IOAS_KIND_USER && ctx->caps.shadows;
 	CDS_INIT_LIST_HEAD(&as->queues);
-	ret = as->kind == IOAS_KIND_USER     ? make_user(as, opts)
-	      : as->kind == IOAS_KIND_KERNEL ? make_kernel(as)
-					     : backend_space(as, &passthrough);
-	if (!ret && as->kind != IOAS_KIND_PASSTHROUGH)
-		ret = make_iova(as, opts);
+	ret = make_table(as, opts);
 	if (!ret && as->mode == IOAS_BATCHED) {
 		ret = service_add(as);
 		as->in_service = !ret;
@@ -357,6 +395,7 @@ int ioas_create(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 	ret = ret ?: check_mode(ctx, opts);
 	ret = ret ?: check_parent(ctx, opts);
 	ret = ret ?: check_ranges(ctx, opts);
+	ret = ret ?: check_data(ctx, opts);
 	ret = ret ?: make(ctx, opts, out);
 	if (!ret)
 		ctx->space_count++;
@@ -372,9 +411,10 @@ int ioas_destroy(struct ioas *as)
 
 	pthread_mutex_lock(&ctx->admin);
 	if (as->devices || as->queue_count || as->windows || children)
-		ret = diag_fail(&ctx->diag, -EBUSY,
-				"address space: %u devices, %u queues, %u windows, %u children on it",
-				as->devices, as->queue_count, as->windows, children);
+		ret = diag_fail(
+			&ctx->diag, -EBUSY,
+			"address space: %u devices, %u queues, %u windows, %u children on it",
+			as->devices, as->queue_count, as->windows, children);
 	else
 		unmake(as);
 	if (!ret)

@@ -5,7 +5,8 @@
  *
  * Why mapping needs no invalidation: the entry goes from not present to present, and hardware
  * caches nothing of entries that are not present (VT-d 6.1, which exempts first-stage tables
- * even in caching mode).
+ * even in caching mode). A kernel that walks the table and shadows it (be_caps.shadows) does keep
+ * them: it is told of what was mapped by one invalidation for each call, before the call returns.
  *
  * Memory is found in the parent's mapping cache, which gives the output address as well. The
  * IOVA is this queue's (iova.h), so entries are written without looking at them; a fixed IOVA is
@@ -323,7 +324,8 @@ static int map_as_one(struct ioas_queue *q, struct ioas_seg *segs, unsigned int 
 	return cannot_enter(q, ret, 0, start, total);
 }
 
-static void unmap_claimed(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count);
+static void take_back(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count);
+static int tell(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count, bool as_one);
 
 int user_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count, uint32_t flags,
 		   bool as_one)
@@ -339,11 +341,11 @@ int user_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int cou
 
 		done += map_piece(q, &segs[done], some, flags, done, &ret);
 	}
-	/* One by one: somebody may have unmapped one of them that has a fixed IOVA. */
-	for (unsigned int i = 0; ret && i < done; i++)
-		if (!pt_claim(q->as->pt, &q->unmap_cursor, segs[i].iova, segs[i].bytes))
-			unmap_claimed(q, &segs[i], 1);
+	if (ret)
+		take_back(q, segs, done);
 	urcu_bp_read_unlock();
+	if (!ret && q->as->shadowed && count)
+		ret = tell(q, segs, count, as_one);
 	if (!ret)
 		counter_add(&q->counters, COUNTER_MAPS, as_one ? 1 : count);
 	else if (q->as->mode == IOAS_STRICT && q->pending)
@@ -433,12 +435,44 @@ static uint64_t clear_run(struct ioas_queue *q, uint64_t start, uint64_t bytes, 
 	return bytes;
 }
 
+/* Invalidations that are asked for, neighbours as one. */
+struct asked {
+	uint64_t from;
+	uint64_t to;
+	uint32_t ranges;
+};
+
+static inline void ask_rest(struct ioas_queue *q, struct asked *asked)
+{
+	if (asked->from == asked->to)
+		return;
+	inval_add(q->source, asked->from, asked->to - asked->from);
+	asked->ranges++;
+}
+
+static inline void ask(struct ioas_queue *q, struct asked *asked, uint64_t start, uint64_t end)
+{
+	if (start != asked->to || asked->from == asked->to) {
+		ask_rest(q, asked);
+		asked->from = start;
+	}
+	asked->to = end;
+}
+
+static inline void ask_publish(struct ioas_queue *q, struct asked *asked, unsigned int count)
+{
+	ask_rest(q, asked);
+	inval_publish(q->source);
+	q->pending += count;
+	counter_add(&q->counters, COUNTER_INVAL_ASKED, count);
+	counter_add(&q->counters, COUNTER_INVAL_MERGED, count - asked->ranges);
+}
+
 /* Clear, and ask for the invalidation of, claimed mappings; settles nothing. */
 static void unmap_claimed(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count)
 {
 	uint64_t position = inval_position(q->source);
-	uint64_t from = 0, to = 0;
-	uint32_t ranges = 0;
+	struct asked asked = { 0 };
 
 	for (unsigned int i = 0; i < count;) {
 		unsigned int run = page_run(&segs[i], count - i) ?: 1;
@@ -448,24 +482,39 @@ static void unmap_claimed(struct ioas_queue *q, const struct ioas_seg *segs, uns
 		for (uint64_t at = start; at < end;)
 			at += clear_run(q, at, end - at, run > 1 ? IOAS_PAGE_SIZE : end - start,
 					position);
-		if (start != to || from == to) {
-			if (from != to) {
-				inval_add(q->source, from, to - from);
-				ranges++;
-			}
-			from = start;
-		}
-		to = end;
+		ask(q, &asked, start, end);
 		i += run;
 	}
-	if (from != to) {
-		inval_add(q->source, from, to - from);
-		ranges++;
+	ask_publish(q, &asked, count);
+}
+
+/* One by one: somebody may have unmapped one of them that has a fixed IOVA. */
+static void take_back(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (!pt_claim(q->as->pt, &q->unmap_cursor, segs[i].iova, segs[i].bytes))
+			unmap_claimed(q, &segs[i], 1);
+}
+
+/* Has the kernel read what was mapped. Return: 0, or an error and nothing of it is mapped. */
+static int tell(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count, bool as_one)
+{
+	struct ioas_seg whole = { .iova = segs[0].iova };
+	struct asked asked = { 0 };
+	int ret;
+
+	for (unsigned int i = 0; i < count; i++) {
+		ask(q, &asked, segs[i].iova, segs[i].iova + segs[i].bytes);
+		whole.bytes += segs[i].bytes;
 	}
-	inval_publish(q->source);
-	q->pending += count;
-	counter_add(&q->counters, COUNTER_INVAL_ASKED, count);
-	counter_add(&q->counters, COUNTER_INVAL_MERGED, count - ranges);
+	ask_publish(q, &asked, count);
+	ret = queue_commit(q);
+	if (!ret)
+		return 0;
+	urcu_bp_read_lock();
+	take_back(q, as_one ? &whole : segs, as_one ? 1 : count);
+	urcu_bp_read_unlock();
+	return queue_fail(q, ret, "the kernel could not read the table: %s", strerror(-ret));
 }
 
 int user_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count)

@@ -118,6 +118,22 @@ static int undo_grant(struct ioas_queue *q, struct ioas_window *window, const ui
 	return bad_slot(q, window, slots, index, -EEXIST);
 }
 
+/* A kernel that shadows the table (be_caps.shadows) reads what was granted. */
+static int tell(struct ioas_queue *q, struct ioas_window *window, const uint32_t *slots,
+		unsigned int count)
+{
+	int ret;
+
+	ask(q, window, slots, count);
+	ret = queue_commit(q);
+	if (!ret)
+		return 0;
+	for (unsigned int i = 0; i < count; i++)
+		clear(window, slots[i]);
+	ask(q, window, slots, count);
+	return queue_fail(q, ret, "the kernel could not read the table: %s", strerror(-ret));
+}
+
 int ioas_window_grant(struct ioas_queue *q, struct ioas_window *window, const uint32_t *slots,
 		      unsigned int count)
 {
@@ -136,8 +152,11 @@ int ioas_window_grant(struct ioas_queue *q, struct ioas_window *window, const ui
 			return undo_grant(q, window, slots, i);
 		fill(window, slots[i]);
 	}
-	counter_add(&q->counters, COUNTER_MAPS, count);
-	return 0;
+	if (q->as->shadowed && count)
+		ret = tell(q, window, slots, count);
+	if (!ret)
+		counter_add(&q->counters, COUNTER_MAPS, count);
+	return ret;
 }
 
 /*

@@ -42,6 +42,12 @@ struct be_caps {
 	struct ioas_range interrupts;
 	bool maps_interrupts;
 	bool parent_writeable; /* the parent of USER spaces cannot hold read-only mappings */
+	/*
+	 * USER: the kernel walks the table and keeps one of its own in step with it (software
+	 * nesting). So it has to be told of what is mapped as of what is unmapped, by invalidate(),
+	 * and IOVAs are those that KERNEL spaces may use.
+	 */
+	bool shadows;
 	uint64_t max_maps;     /* live KERNEL mappings, 0 for no limit */
 	/*
 	 * Invalidation: from how many ranges on is one flush of the whole space cheaper, and how
@@ -52,7 +58,7 @@ struct be_caps {
 };
 
 struct be_space_attr {
-	enum ioas_kind kind;	 /* KERNEL, USER or PASSTHROUGH */
+	enum ioas_kind kind;
 	enum ioas_format format; /* USER: of the table */
 	uint64_t root;		 /* USER: parent address of the root table */
 	struct be_space *parent; /* USER */
@@ -62,6 +68,9 @@ struct be_space_attr {
 	 */
 	void *scratch;
 	uint64_t scratch_addr;
+	struct ioas_range range; /* CPU: addresses of the process that are shared; 0,0: all */
+	uint32_t prot;		 /* CPU: enum ioas_prot, most that devices may do */
+	int vm_fd;		 /* VM: file of a KVM machine, the caller's */
 };
 
 struct be_map {
@@ -84,7 +93,7 @@ struct be_inval {
 };
 
 struct be_fault {
-	struct be_dev *dev;
+	struct be_dev *dev; /* NULL: of no device, or of one that is not known any more */
 	uint64_t iova;
 	uint32_t reason; /* enum ioas_fault_reason */
 	uint32_t prot;
@@ -197,6 +206,12 @@ struct be_ops {
 	 */
 	unsigned int (*iova_ranges)(struct be *be, struct ioas_range *ranges, unsigned int max);
 
+	/*
+	 * Optional. What @iova means in a space whose table is not the engine's to know: CPU, VM,
+	 * PASSTHROUGH. Return: 0, or -ENOENT: nothing. *va is of the process, *prot enum ioas_prot.
+	 */
+	int (*lookup)(struct be_space *space, uint64_t iova, uint64_t *va, uint32_t *prot);
+
 	const struct be_pci_ops *pci; /* NULL: devices are no PCI devices */
 };
 
@@ -222,6 +237,7 @@ struct be_mem {
 extern const struct be_ops *const be_all[];
 
 extern const struct be_ops iommufd_be_ops;
+extern const struct be_ops ioasid_be_ops;
 extern const struct be_ops type1_be_ops;
 
 #endif

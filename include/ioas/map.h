@@ -135,7 +135,7 @@ uint64_t ioas_ticket(struct ioas_queue *q);
 bool ioas_ticket_done(const struct ioas_queue *q, uint64_t ticket);
 
 /**
- * ioas_translate - virtual address to IOVA, for KERNEL and PASSTHROUGH spaces
+ * ioas_translate - virtual address to IOVA, for KERNEL, PASSTHROUGH and CPU spaces
  * @bytes: in: wanted; out: length of the run that is contiguous in IOVA from @va, at most the
  *	input
  *
@@ -148,7 +148,8 @@ int ioas_translate(struct ioas_queue *q, const void *va, size_t *bytes, ioas_iov
  * ioas_lookup - IOVA to virtual address, as the table stands now
  * @prot: receives enum ioas_prot; may be NULL
  *
- * For tests and for diagnosis. Return: 0; -ENOENT not mapped; -EOPNOTSUPP wrong kind.
+ * For tests and for diagnosis. Asks the kernel in CPU and VM spaces. Return: 0; -ENOENT not mapped, or
+ * another error of the backend.
  */
 int ioas_lookup(struct ioas_queue *q, ioas_iova_t iova, void **va, uint32_t *prot);
 
