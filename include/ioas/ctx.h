@@ -39,11 +39,17 @@ enum ioas_fault_reason {
 	IOAS_FAULT_RESERVED = 4,    /* reserved bit set in an entry */
 	IOAS_FAULT_PARENT = 5,	    /* stopped by the parent stage */
 	IOAS_FAULT_BLOCKED = 6,	    /* the device is attached to nothing */
+	IOAS_FAULT_UNKNOWN = 7,	    /* the hardware does not say */
+	IOAS_FAULT_MEMORY = 8,	    /* the kernel had no memory left for the translation */
+	/* No DMA is lost, but none lands from now on: */
+	IOAS_FAULT_GONE = 9,	/* the device was taken away: detach and unbind it */
+	IOAS_FAULT_BROKEN = 10, /* a CPU or VM space could not follow: it translates nothing */
 };
 
 /**
  * struct ioas_fault - one DMA that was stopped
- * @dev: device that issued it
+ * @dev: device that issued it; NULL if it is not known, and where none did: an entry of a USER table
+ *	was refused when the kernel read it, a space broke
  * @iova: page address of the access
  * @reason: enum ioas_fault_reason
  * @prot: what was attempted, IOAS_READ or IOAS_WRITE
@@ -61,7 +67,7 @@ typedef void (*ioas_fault_fn)(void *arg, const struct ioas_fault *fault);
 /**
  * struct ioas_ctx_opts - how to open a context
  * @size: sizeof(struct ioas_ctx_opts); lets the structure grow
- * @backend: "soft", "iommufd", "type1", or NULL / "auto" to pick one
+ * @backend: "soft", "iommufd", "ioasid", "type1", or NULL / "auto" to pick one
  * @backend_options: "key=value,..." for that backend, or NULL; for "soft" see ioas/soft.h
  * @log: receives messages; NULL for silence
  * @log_arg: first argument of @log

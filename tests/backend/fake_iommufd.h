@@ -64,10 +64,4 @@ struct fake {
 
 extern struct fake fake;
 
-/* A file for the option fd= of the backend. */
-int fake_fd(void);
-
-/* Objects that are there, devices not counted. */
-unsigned int fake_count(void);
-
 #endif

@@ -22,17 +22,17 @@ static bool all_is_done(void)
 }
 
 /* Each page a range of its own, so that they make an array. */
-static void map_scattered(struct nested_rig *r, ioas_iova_t *iova, unsigned int count)
+static void map_scattered(struct fake_rig *r, ioas_iova_t *iova, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++) {
 		iova[i] = UINT64_C(0x40000000) + i * 2 * PAGE;
 		assert_int_equal(
-			ioas_map(r->q, nested_page(r, i), PAGE, IOAS_RW | IOAS_MAP_FIXED, &iova[i]),
+			ioas_map(r->q, fake_page(r, i), PAGE, IOAS_RW | IOAS_MAP_FIXED, &iova[i]),
 			0);
 	}
 }
 
-static int unmap_scattered(struct nested_rig *r, const ioas_iova_t *iova, unsigned int count)
+static int unmap_scattered(struct fake_rig *r, const ioas_iova_t *iova, unsigned int count)
 {
 	struct ioas_seg segs[128];
 
@@ -46,9 +46,9 @@ static void refused_batch(void **state)
 {
 	const unsigned int count = 100;
 	ioas_iova_t iova[128];
-	struct nested_rig r;
+	struct fake_rig r;
 
-	nested_rig_start(&r);
+	fake_rig_start(&r);
 	for (unsigned int at = 0; at < count; at += 9)
 		for (unsigned int times = 1; times <= 5; times += 2) {
 			map_scattered(&r, iova, count);
@@ -60,36 +60,36 @@ static void refused_batch(void **state)
 			assert_int_equal(fake.invalidations, times + 1);
 			assert_true(all_is_done());
 		}
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 /* As long as it does not go through, nothing is reported as done, and nothing is used again. */
 static void refused_for_good(void **state)
 {
 	ioas_iova_t iova, again;
-	struct nested_rig r;
+	struct fake_rig r;
 
-	nested_rig_start(&r);
-	assert_int_equal(ioas_map(r.q, nested_page(&r, 0), PAGE, IOAS_RW, &iova), 0);
+	fake_rig_start(&r);
+	assert_int_equal(ioas_map(r.q, fake_page(&r, 0), PAGE, IOAS_RW, &iova), 0);
 	fake.refuse = UINT32_MAX;
 	fake.executed = 0;
 	assert_true(ioas_unmap(r.q, iova, PAGE) < 0);
 	assert_int_equal(fake.executed, 0);
 	for (int i = 0; i < 100; i++) {
-		assert_int_equal(ioas_map(r.q, nested_page(&r, 1), PAGE, IOAS_RW, &again), 0);
+		assert_int_equal(ioas_map(r.q, fake_page(&r, 1), PAGE, IOAS_RW, &again), 0);
 		assert_int_not_equal(again, iova);
 	}
 	fake.refuse = 0;
 	assert_int_equal(ioas_flush(r.q), 0);
 	assert_true(fake.executed > 0);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 /*
  * Every request that fails, one after the other: what was asked for fails with a text, or works in
  * spite of it; nothing is left over; and it works when it is asked for again.
  */
-static unsigned int fail_each(struct nested_rig *r, int error)
+static unsigned int fail_each(struct fake_rig *r, int error)
 {
 	const struct ioas_opts opts = { .size = sizeof(opts), .kind = IOAS_KIND_KERNEL };
 	unsigned int failures = 0;
@@ -101,7 +101,7 @@ static unsigned int fail_each(struct nested_rig *r, int error)
 		int ret;
 
 		assert_int_equal(ioas_create(r->ctx, &opts, &parent), 0);
-		assert_int_equal(nested_rig_create(r, parent, IOAS_FORMAT_NONE), 0);
+		assert_int_equal(fake_rig_create(r, parent, IOAS_FORMAT_NONE), 0);
 		fake.fail_at = nth;
 		fake.fail_with = error;
 		ret = ioas_attach(r->as, r->dev);
@@ -114,7 +114,7 @@ static unsigned int fail_each(struct nested_rig *r, int error)
 			assert_int_equal(ioas_attach(r->as, r->dev), 0);
 		}
 		assert_int_equal(ioas_detach(r->dev), 0);
-		nested_rig_destroy(r);
+		fake_rig_destroy(r);
 		assert_int_equal(ioas_destroy(parent), 0);
 		assert_int_equal(fake_count(), before);
 	}
@@ -125,23 +125,23 @@ static void failing_requests(void **state)
 {
 	/* Parent, table, attachment; with a vIOMMU that, its queue and a vDevice as well. */
 	const unsigned int requests = is_arm() ? 6 : 3;
-	struct nested_rig r;
+	struct fake_rig r;
 
-	nested_rig_open(&r);
+	fake_rig_open(&r);
 	assert_int_equal(fail_each(&r, ENOMEM), requests);
 	assert_int_equal(fail_each(&r, EINVAL), requests);
 	assert_int_equal(fail_each(&r, EIO), requests);
-	nested_rig_close(&r);
+	fake_rig_close(&r);
 }
 
 /* The erratum of some SMMUs: the whole batch twice. */
 static void repeated(void **state)
 {
 	ioas_iova_t iova[128];
-	struct nested_rig r;
+	struct fake_rig r;
 
 	fake.devices[0].info.smmuv3.flags = UAPI_SMMUV3_REPEAT_TLBI;
-	nested_rig_start(&r);
+	fake_rig_start(&r);
 	map_scattered(&r, iova, 100);
 	assert_int_equal(unmap_scattered(&r, iova, 100), 100);
 	assert_int_equal(fake.invalidations, 2);
@@ -155,13 +155,13 @@ static void repeated(void **state)
 	assert_int_equal(unmap_scattered(&r, iova, 1), 1);
 	assert_int_equal(fake.invalidations, 3);
 	assert_true(all_is_done());
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 /* SMMUs number their caches by themselves: a parent is for one of them. */
 static void two_smmus(void **state)
 {
-	struct nested_rig r, second = { .as = NULL };
+	struct fake_rig r, second = { .as = NULL };
 	const struct ioas_opts opts = { .size = sizeof(opts), .kind = IOAS_KIND_KERNEL };
 	struct ioas_queue *queue;
 	struct ioas_dev *other;
@@ -169,7 +169,7 @@ static void two_smmus(void **state)
 	ioas_iova_t iova;
 
 	fake.devices[1].iommu = 1;
-	nested_rig_start(&r);
+	fake_rig_start(&r);
 	assert_int_equal(ioas_dev_bind(r.ctx, "1:1", &other), 0);
 	assert_int_equal(ioas_attach(r.as, other), -EOPNOTSUPP);
 	assert_error(&r, "behind another IOMMU");
@@ -178,33 +178,33 @@ static void two_smmus(void **state)
 	/* One of its own, in which the same memory is mapped. */
 	assert_int_equal(ioas_create(r.ctx, &opts, &parent), 0);
 	assert_int_equal(ioas_queue_create(parent, &queue), 0);
-	assert_int_equal(ioas_map(queue, nested_page(&r, 0), PAGE, IOAS_RW, &iova), 0);
+	assert_int_equal(ioas_map(queue, fake_page(&r, 0), PAGE, IOAS_RW, &iova), 0);
 	second.ctx = r.ctx;
-	assert_int_equal(nested_rig_create(&second, parent, IOAS_FORMAT_NONE), 0);
+	assert_int_equal(fake_rig_create(&second, parent, IOAS_FORMAT_NONE), 0);
 	assert_int_equal(ioas_attach(second.as, other), 0);
 	assert_int_not_equal(fake_table(0)->on, fake_table(1)->on);
 
 	assert_int_equal(ioas_detach(other), 0);
-	nested_rig_destroy(&second);
+	fake_rig_destroy(&second);
 	assert_int_equal(ioas_unmap(queue, iova, PAGE), 0);
 	assert_int_equal(ioas_queue_destroy(queue), 0);
 	assert_int_equal(ioas_destroy(parent), 0);
 	assert_int_equal(ioas_dev_unbind(other), 0);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 /* Devices that the IOMMU cannot tell apart are on one table, or on none. */
 static void group(void **state)
 {
-	struct nested_rig r, second = { .as = NULL };
+	struct fake_rig r, second = { .as = NULL };
 	struct ioas_dev *other;
 
-	nested_rig_start(&r);
+	fake_rig_start(&r);
 	assert_int_equal(ioas_dev_bind(r.ctx, "1:0", &other), 0);
 	/* What its neighbour can it can, though nobody has asked for it. */
 	assert_true(kinds_of(&r) & 1 << IOAS_KIND_USER);
 	second.ctx = r.ctx;
-	assert_int_equal(nested_rig_create(&second, NULL, IOAS_FORMAT_NONE), 0);
+	assert_int_equal(fake_rig_create(&second, NULL, IOAS_FORMAT_NONE), 0);
 	assert_int_equal(ioas_attach(second.as, other), -EBUSY);
 	assert_int_equal(fake.devices[1].pt_id, 0);
 	assert_int_equal(ioas_attach(r.as, other), 0);
@@ -218,9 +218,9 @@ static void group(void **state)
 	assert_int_equal(ioas_detach(other), 0);
 	assert_int_equal(ioas_detach(r.dev), 0);
 	assert_int_equal(ioas_attach(r.as, r.dev), 0);
-	nested_rig_destroy(&second);
+	fake_rig_destroy(&second);
 	assert_int_equal(ioas_dev_unbind(other), 0);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 static void send_event(uint32_t flags, uint32_t sequence, uint64_t iova)
@@ -239,9 +239,9 @@ static void lost_events(void **state)
 {
 	struct ioas_stats stats = { .size = sizeof(stats) };
 	struct ioas_fault faults[8];
-	struct nested_rig r;
+	struct fake_rig r;
 
-	nested_rig_start(&r);
+	fake_rig_start(&r);
 	send_event(0, 0, 0x1000);
 	send_event(0, 1, 0x2000);
 	send_event(0, 5, 0x3000);	     /* 2, 3 and 4 are gone */
@@ -257,7 +257,7 @@ static void lost_events(void **state)
 	assert_int_equal(ioas_ctx_stats(r.ctx, &stats), 0);
 	assert_int_equal(stats.faults, 10);
 	assert_int_equal(stats.faults_lost, 6);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 int main(void)

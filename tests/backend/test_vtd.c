@@ -18,9 +18,9 @@ static void entry(unsigned int index, uint64_t addr, uint64_t npages, uint64_t f
 static void table(void **state)
 {
 	const struct fake_object *hwpt;
-	struct nested_rig r;
+	struct fake_rig r;
 
-	nested_rig_start(&r);
+	fake_rig_start(&r);
 	hwpt = fake_table(0);
 	assert_int_equal(hwpt->data_type, 1);
 	assert_int_equal(hwpt->data[0], 0); /* no SRE, EAFE, WPE */
@@ -29,23 +29,23 @@ static void table(void **state)
 	/* It hangs on the parent's page table: there is no vIOMMU. */
 	assert_true(fake.objects[hwpt->on].nest_parent);
 	assert_int_equal(ioas_get_format(r.as), IOAS_FORMAT_X86_64_L4);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 static void five_levels(void **state)
 {
-	struct nested_rig r;
+	struct fake_rig r;
 
-	nested_rig_open(&r);
-	assert_int_equal(nested_rig_create(&r, NULL, IOAS_FORMAT_X86_64_L5), -EOPNOTSUPP);
-	nested_rig_close(&r);
+	fake_rig_open(&r);
+	assert_int_equal(fake_rig_create(&r, NULL, IOAS_FORMAT_X86_64_L5), -EOPNOTSUPP);
+	fake_rig_close(&r);
 
 	fake.devices[0].info.vtd.cap_reg |= UINT64_C(1) << 60;
-	nested_rig_open(&r);
-	assert_int_equal(nested_rig_create(&r, NULL, IOAS_FORMAT_X86_64_L5), 0);
+	fake_rig_open(&r);
+	assert_int_equal(fake_rig_create(&r, NULL, IOAS_FORMAT_X86_64_L5), 0);
 	assert_int_equal(ioas_attach(r.as, r.dev), 0);
 	assert_int_equal(WIDTH(fake_table(0)->data), 57);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 static void invalidations(void **state)
@@ -55,10 +55,10 @@ static void invalidations(void **state)
 				     { 0x40000000, 0x40000000, false } };
 	unsigned int crossings = 0;
 	ioas_iova_t iova;
-	struct nested_rig r;
+	struct fake_rig r;
 
-	nested_rig_start(&r);
-	assert_int_equal(ioas_map(r.q, nested_page(&r, 0), 3 * PAGE, IOAS_RW, &iova), 0);
+	fake_rig_start(&r);
+	assert_int_equal(ioas_map(r.q, fake_page(&r, 0), 3 * PAGE, IOAS_RW, &iova), 0);
 	assert_int_equal(fake.invalidations, 0);
 	assert_int_equal(ioas_unmap(r.q, iova, 3 * PAGE), 0);
 	assert_int_equal(fake.invalidations, 1);
@@ -80,7 +80,7 @@ static void invalidations(void **state)
 	assert_int_equal(r.ctx->be->ops->invalidate(r.as->be_space, NULL, 0, &crossings), 0);
 	assert_int_equal(fake.executed, 1);
 	entry(0, 0, UINT64_MAX, 0);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 /* One bit of the registers changes; the reason names it. */
@@ -95,17 +95,17 @@ static void refused(void **state)
 		{ 0, UINT64_C(1) << 48, "ECAP.SMPWC" },	 { UINT64_C(1) << 4, 0, "CAP.RWBF" },
 		{ UINT64_C(1) << 56, 0, "CAP.FS1GP" },
 	};
-	struct nested_rig r;
+	struct fake_rig r;
 
 	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		fake.devices[0] = fake_vtd();
 		fake.devices[0].info.vtd.cap_reg ^= cases[i].cap;
 		fake.devices[0].info.vtd.ecap_reg ^= cases[i].ecap;
-		nested_rig_open(&r);
+		fake_rig_open(&r);
 		assert_int_equal(kinds_of(&r), 1 << IOAS_KIND_KERNEL);
 		assert_non_null(strstr(r.log, cases[i].why));
-		assert_int_equal(nested_rig_create(&r, NULL, IOAS_FORMAT_NONE), -EOPNOTSUPP);
-		nested_rig_close(&r);
+		assert_int_equal(fake_rig_create(&r, NULL, IOAS_FORMAT_NONE), -EOPNOTSUPP);
+		fake_rig_close(&r);
 	}
 }
 
@@ -113,15 +113,15 @@ static void refused(void **state)
 static void caching_mode(void **state)
 {
 	ioas_iova_t iova;
-	struct nested_rig r;
+	struct fake_rig r;
 
 	fake.devices[0].info.vtd.cap_reg |= UINT64_C(1) << 7;
-	nested_rig_start(&r);
-	assert_int_equal(ioas_map(r.q, nested_page(&r, 0), PAGE, IOAS_RW, &iova), 0);
+	fake_rig_start(&r);
+	assert_int_equal(ioas_map(r.q, fake_page(&r, 0), PAGE, IOAS_RW, &iova), 0);
 	assert_int_equal(fake.invalidations, 0);
 	assert_int_equal(ioas_unmap(r.q, iova, PAGE), 0);
 	assert_int_equal(fake.invalidations, 1);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 /* The kernel's object of the parent, and of what is mapped in it that is read-only. */
@@ -139,61 +139,61 @@ static void erratum(void **state)
 	struct ioas_queue *queue;
 	struct ioas *parent;
 	ioas_iova_t iova;
-	struct nested_rig r;
+	struct fake_rig r;
 
 	/* Where there is none the tables are out of devices' reach. */
 	fake.devices[0].info.vtd.flags = 0;
-	nested_rig_start(&r);
+	fake_rig_start(&r);
 	assert_true(readonly_in_parent() > 0);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 
 	fake.devices[0].info.vtd.flags = UAPI_VTD_ERRATA_772415_SPR17;
-	nested_rig_start(&r);
+	fake_rig_start(&r);
 	assert_int_equal(readonly_in_parent(), 0);
 	assert_int_equal(ioas_detach(r.dev), 0);
-	nested_rig_destroy(&r);
+	fake_rig_destroy(&r);
 
 	/* A read-only mapping of the user's own is an error that says so. */
 	assert_int_equal(ioas_create(r.ctx, &kernel, &parent), 0);
 	assert_int_equal(ioas_queue_create(parent, &queue), 0);
-	assert_int_equal(ioas_map(queue, nested_page(&r, 0), PAGE, IOAS_READ, &iova), 0);
-	assert_int_equal(nested_rig_create(&r, parent, IOAS_FORMAT_NONE), 0);
+	assert_int_equal(ioas_map(queue, fake_page(&r, 0), PAGE, IOAS_READ, &iova), 0);
+	assert_int_equal(fake_rig_create(&r, parent, IOAS_FORMAT_NONE), 0);
 	assert_int_equal(ioas_attach(r.as, r.dev), -EINVAL);
 	assert_error(&r, "erratum 772415");
 	assert_int_equal(ioas_unmap(queue, iova, PAGE), 0);
-	nested_rig_destroy(&r);
+	fake_rig_destroy(&r);
 	assert_int_equal(ioas_queue_destroy(queue), 0);
 	assert_int_equal(ioas_destroy(parent), 0);
-	nested_rig_close(&r);
+	fake_rig_close(&r);
 }
 
 /* A second IOMMU under the same parent is the kernel's affair. */
 static void two_iommus(void **state)
 {
 	struct ioas_dev *other;
-	struct nested_rig r;
+	struct fake_rig r;
 
 	fake.devices[1].iommu = 1;
-	nested_rig_start(&r);
+	fake_rig_start(&r);
 	assert_int_equal(ioas_dev_bind(r.ctx, "1:1", &other), 0);
 	assert_int_equal(ioas_attach(r.as, other), 0);
 	assert_int_equal(fake.devices[0].pt_id, fake.devices[1].pt_id);
 	assert_int_equal(ioas_detach(other), 0);
 	assert_int_equal(ioas_dev_unbind(other), 0);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 /* AMD-Vi: KERNEL spaces, and a line that says why no others. */
 static void amd(void **state)
 {
-	struct nested_rig r;
+	struct fake_rig r;
 
 	fake.devices[0] = (struct fake_device){ .info_type = UAPI_HW_INFO_AMD };
-	nested_rig_open(&r);
+	fake_rig_open(&r);
 	assert_int_equal(kinds_of(&r), 1 << IOAS_KIND_KERNEL);
 	assert_non_null(strstr(r.log, "no USER spaces: the kernel has no invalidation of tables "
 				      "nested on AMD-Vi"));
-	nested_rig_close(&r);
+	fake_rig_close(&r);
 }
 
 int main(void)

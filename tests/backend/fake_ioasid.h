@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A kernel with the module kioas, as far as the backend ioasid goes: bound devices, registered
+ * memory, spaces with their mappings, USER tables that it walks and shadows only when it is told
+ * to, words for what it refuses. It stands behind ioctl(); read() is on a pipe.
+ *
+ * Where it refuses something the header says so: include/uapi/linux/ioasid.h. It is stricter in one
+ * thing: what is left when the context is closed counts as a leak.
+ */
+#ifndef TESTS_BACKEND_FAKE_IOASID_H
+#define TESTS_BACKEND_FAKE_IOASID_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uapi/linux/ioasid.h>
+
+#include "unreal.h"
+
+#define FAKE_SPACES   32
+#define FAKE_MEMORIES 64
+#define FAKE_MAPS     8192 /* of a space; pages of a shadow */
+#define FAKE_LAST     ((1ULL << 48) - 1)
+
+struct fake_map {
+	uint64_t iova;
+	uint64_t length;
+	uint64_t address;
+	uint32_t flags; /* enum ioasid_map_flags */
+};
+
+struct fake_space {
+	bool used;
+	uint32_t kind;
+	uint32_t format;
+	uint32_t parent;    /* its number, 0: none */
+	unsigned int users; /* devices and children */
+	union {
+		struct ioasid_alloc_user user;
+		struct ioasid_alloc_cpu cpu;
+		struct ioasid_alloc_vm vm;
+	} data;
+	unsigned int count;
+	struct fake_map maps[FAKE_MAPS]; /* USER: what the table said when it was read */
+};
+
+struct fake_device {
+	bool bound;
+	bool master;
+	uint64_t cookie;
+	uint32_t space; /* attached to, or 0 */
+};
+
+struct fake {
+	uint64_t kinds;
+	uint64_t formats; /* of USER tables */
+	uint32_t array_max;
+	uint64_t last; /* highest IOVA of the devices */
+	struct fake_device devices[UNREAL_DEVICES];
+	struct fake_space spaces[FAKE_SPACES];	 /* by number; 0 is none */
+	struct fake_map memories[FAKE_MEMORIES]; /* length 0: free */
+	unsigned int requests;			 /* so far */
+	unsigned int calls[32];			 /* of these, by number from IOASID_BASE on */
+	unsigned int fail_at; /* this request from now on fails, 1 the next; 0: none */
+	int fail_with;
+	bool mute;	      /* no words for failures */
+	unsigned int entries; /* of the last array */
+	int events;	      /* where events are written to */
+	struct ioasid_last_error error;
+};
+
+extern struct fake fake;
+
+/* A kernel that has nothing yet. */
+void fake_reset(void);
+
+/* Where a device's DMA lands in the process, or NULL. @prot: enum ioasid_prot */
+void *fake_dma(unsigned int device, uint64_t iova, uint32_t prot);
+
+/* Devices go as if they were pulled. */
+void fake_remove(unsigned int device);
+
+void fake_event(const struct ioasid_event_record *record);
+
+#endif
