@@ -41,9 +41,21 @@ static int open_device(struct be_lab *lab)
 	snprintf(pattern, sizeof(pattern),
 		 be_lab_is(lab, "type1")
 			 ? "/dev/vfio/$(basename $(readlink /sys/bus/pci/devices/%s/iommu_group))"
-			 : "/dev/vfio/devices/$(ls /sys/bus/pci/devices/%s/vfio-dev)",
+		 : be_lab_is(lab, "iommufd")
+			 ? "/dev/vfio/devices/$(ls /sys/bus/pci/devices/%s/vfio-dev)"
+			 : "/dev/kioas/%s",
 		 lab->address);
 	return open_file(pattern);
+}
+
+/* Registers are files of sysfs, which do not come with the device's. */
+static void give_registers(struct be_lab *lab)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "chown %d /sys/bus/pci/devices/%s/resource0", NOBODY,
+		 lab->address);
+	lab_run(command);
 }
 
 int main(int argc, char **argv)
@@ -59,9 +71,12 @@ int main(int argc, char **argv)
 	lab_step("root opens the files and leaves");
 	device = open_device(&lab);
 	snprintf(name, sizeof(name), "%s@%d", lab.address, device);
-	if (be_lab_is(&lab, "iommufd"))
-		snprintf(options, sizeof(options), "fd=%d", open_file("/dev/iommu"));
-	else
+	if (!be_lab_is(&lab, "type1"))
+		snprintf(options, sizeof(options), "fd=%d",
+			 open_file(be_lab_is(&lab, "iommufd") ? "/dev/iommu" : "/dev/ioasid"));
+	if (be_lab_is(&lab, "ioasid"))
+		give_registers(&lab);
+	if (be_lab_is(&lab, "type1"))
 		/* As udev does: a container gives no rights. */
 		lab_run("chmod 666 /dev/vfio/vfio");
 	CHECK(setrlimit(RLIMIT_MEMLOCK, &memlock) == 0);

@@ -10,7 +10,8 @@
 
 void be_lab_init(struct be_lab *lab, int argc, char **argv)
 {
-	static const struct be_ops *const all[] = { &type1_be_ops, &iommufd_be_ops };
+	static const struct be_ops *const all[] = { &type1_be_ops, &iommufd_be_ops,
+						    &ioasid_be_ops };
 	char why[DIAG_TEXT_BYTES] = "";
 
 	memset(lab, 0, sizeof(*lab));
@@ -18,13 +19,15 @@ void be_lab_init(struct be_lab *lab, int argc, char **argv)
 		if (!strcmp(argv[1], all[i]->name))
 			lab->ops = all[i];
 	if (!lab->ops)
-		FAIL("usage: %s type1|iommufd", argv[0]);
+		FAIL("usage: %s type1|iommufd|ioasid", argv[0]);
 	diag_init(&lab->diag, NULL, NULL);
 	lab->address = lab_device("edu");
 	if (!lab->address)
 		FAIL("the machine was started without edu");
 	if (lab->ops->probe(why, sizeof(why)) == -ENODEV && strstr(why, "there is no /dev"))
 		lab_skip("%s", why);
+	lab->driver = be_lab_is(lab, "ioasid") ? "kioas" : "vfio-pci";
+	lab_bind_devices(lab->driver);
 }
 
 void be_lab_open(struct be_lab *lab)

@@ -16,6 +16,7 @@
 
 struct be_lab {
 	const struct be_ops *ops;
+	const char *driver; /* whose its devices are */
 	struct diag diag;
 	struct be *be;
 	/* edu, once lab_bind_edu() has run */
@@ -26,7 +27,10 @@ struct be_lab {
 	struct edu edu;
 };
 
-/* The backend of the command line; skips if the machine does not have it. Does not open it. */
+/*
+ * The backend of the command line; skips if the machine does not have it. Binds the machine's
+ * devices to its driver. Does not open it.
+ */
 void be_lab_init(struct be_lab *lab, int argc, char **argv);
 void be_lab_open(struct be_lab *lab); /* the same, opened */
 void be_lab_close(struct be_lab *lab);

@@ -38,6 +38,18 @@ static uint64_t interrupts(int fd)
 	return count;
 }
 
+/* What hands them on is VFIO. */
+static void check_no_interrupts(struct be_lab *lab)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	lab_step("interrupts are refused");
+	CHECK(lab->ops->pci->irq_set(lab->dev, BE_PCI_MSI, &fd, 1) == -EOPNOTSUPP);
+	be_lab_check_text(lab, "poll the device");
+	CHECK(lab->ops->pci->irq_set(lab->dev, BE_PCI_MSI, NULL, 0) == 0);
+	close(fd);
+}
+
 static void check_interrupts(struct be_lab *lab)
 {
 	const struct be_pci_ops *pci = lab->ops->pci;
@@ -66,10 +78,22 @@ static void check_interrupts(struct be_lab *lab)
 	close(fds[0]);
 }
 
+static void check_vectors(const struct be_pci_ops *pci, struct be_dev *nvme)
+{
+	int fds[VECTORS];
+
+	lab_step("vectors of MSI-X");
+	for (int i = 0; i < VECTORS; i++)
+		fds[i] = i % 2 ? -1 : eventfd(0, EFD_CLOEXEC);
+	CHECK(pci->irq_set(nvme, BE_PCI_MSIX, fds, VECTORS) == 0);
+	CHECK(pci->irq_set(nvme, BE_PCI_MSIX, NULL, 0) == 0);
+	for (int i = 0; i < VECTORS; i += 2)
+		close(fds[i]);
+}
+
 static void check_nvme(struct be_lab *lab, struct be_space *space)
 {
 	const struct be_pci_ops *pci = lab->ops->pci;
-	int fds[VECTORS];
 	const char *address = lab_device("nvme0");
 	uint64_t bytes, none_bytes;
 	struct be_dev *nvme;
@@ -95,21 +119,39 @@ static void check_nvme(struct be_lab *lab, struct be_space *space)
 	CHECK(pci->bus_master(nvme, true) == 0);
 	CHECK(*reg(bar, NVME_MASK_SET) == 0);
 
-	lab_step("vectors of MSI-X");
-	for (int i = 0; i < VECTORS; i++)
-		fds[i] = i % 2 ? -1 : eventfd(0, EFD_CLOEXEC);
-	CHECK(pci->irq_set(nvme, BE_PCI_MSIX, fds, VECTORS) == 0);
-	CHECK(pci->irq_set(nvme, BE_PCI_MSIX, NULL, 0) == 0);
-	for (int i = 0; i < VECTORS; i += 2)
-		close(fds[i]);
-
+	if (!be_lab_is(lab, "ioasid"))
+		check_vectors(pci, nvme);
 	CHECK(pci->bar_unmap(nvme, bar, bytes) == 0);
 	CHECK(lab->ops->detach(nvme) == 0);
 	lab->ops->dev_unbind(nvme);
 }
 
-/* Somebody takes the device out of the machine: its driver is asked first, and DMA goes on till
- * then. */
+/*
+ * Somebody takes the device out of the machine. VFIO asks its driver first, and DMA goes on till
+ * then; kioas takes it away at once, and says so in an event.
+ */
+static void check_asked(struct be_lab *lab, uint64_t iova, uint8_t *memory, int fd)
+{
+	CHECK(interrupts(fd) >= 1);
+	CHECK(be_lab_reaches(lab, iova, memory));
+}
+
+static void check_told(struct be_lab *lab, int fd)
+{
+	struct be_fault fault = { .dev = NULL };
+	uint64_t lost = 0;
+	uint32_t value;
+
+	for (int tries = 0; tries < 100 && fault.reason != IOAS_FAULT_GONE; tries++) {
+		usleep(20000);
+		lab->ops->fault_read(lab->be, &fault, 1, &lost);
+	}
+	CHECK(fault.reason == IOAS_FAULT_GONE && fault.dev == lab->dev && !lost);
+	CHECK(interrupts(fd) == 1);
+	CHECK(lab->ops->pci->config_read(lab->dev, 0, &value, sizeof(value)) == -ENODEV);
+	be_lab_check_text(lab, "was taken away");
+}
+
 static void check_removal(struct be_lab *lab, struct be_space *space, uint64_t iova,
 			  uint8_t *memory)
 {
@@ -123,8 +165,10 @@ static void check_removal(struct be_lab *lab, struct be_space *space, uint64_t i
 	snprintf(command, sizeof(command), "echo 1 >/sys/bus/pci/devices/%s/remove &",
 		 lab->address);
 	lab_run(command);
-	CHECK(interrupts(fd) >= 1);
-	CHECK(be_lab_reaches(lab, iova, memory));
+	if (be_lab_is(lab, "ioasid"))
+		check_told(lab, fd);
+	else
+		check_asked(lab, iova, memory, fd);
 
 	lab_step("it goes when its driver lets go of it, and so do the pins");
 	be_lab_registers_close(lab);
@@ -142,8 +186,8 @@ static void check_removal(struct be_lab *lab, struct be_space *space, uint64_t i
 	be_lab_check_text(lab, "there is no /sys/bus/pci/devices");
 
 	lab_step("it comes back");
-	snprintf(command, sizeof(command), "echo 1 >/sys/bus/pci/rescan && lab-bind %s vfio-pci",
-		 lab->address);
+	snprintf(command, sizeof(command), "echo 1 >/sys/bus/pci/rescan && lab-bind %s %s",
+		 lab->address, lab->driver);
 	lab_run(command);
 	be_lab_bind(lab);
 	CHECK(lab->ops->attach(space, lab->dev) == 0);
@@ -165,7 +209,10 @@ int main(int argc, char **argv)
 	space = be_lab_space(&lab);
 	CHECK(lab.ops->attach(space, lab.dev) == 0);
 	be_lab_registers_open(&lab);
-	check_interrupts(&lab);
+	if (be_lab_is(&lab, "ioasid"))
+		check_no_interrupts(&lab);
+	else
+		check_interrupts(&lab);
 	check_nvme(&lab, space);
 
 	lab_step("one device's coming and going leaves the other alone");

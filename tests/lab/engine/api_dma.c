@@ -5,6 +5,7 @@
  * maps and unmaps are followed by DMA to mapped and to unmapped IOVAs.
  */
 #include "../prog/lab_prog.h"
+#include "../prog/lab_state.h"
 
 #include <errno.h>
 #include <ioas/ioas.h>
@@ -31,15 +32,27 @@ struct world {
 	ioas_iova_t iova[PAGES]; /* IOAS_IOVA_INVALID: the page is not mapped */
 };
 
+/* The driver that devices belong to chooses. */
+static const char *chosen(const char *driver)
+{
+	if (!strcmp(driver, "kioas"))
+		return "ioasid";
+	return access("/dev/iommu", F_OK) ? "type1" : "iommufd";
+}
+
 /* The same text with "auto" says which backend it is, so that a wrong choice can be seen. */
-static void open_context(struct world *world, const char *backend)
+static void open_context(struct world *world, const char *backend, const char *driver)
 {
 	struct ioas_ctx_opts opts = { .size = sizeof(opts),
 				      .backend = backend,
 				      .log = ioas_log_stderr };
-	const char *expected = access("/dev/iommu", F_OK) ? "type1" : "iommufd";
-	int ret = ioas_ctx_open(&opts, &world->ctx);
+	const char *expected = chosen(driver);
+	int ret;
 
+	if (!strcmp(driver, "kioas") && access("/dev/ioasid", F_OK))
+		lab_skip("the module kioas is not there");
+	lab_bind_devices(driver);
+	ret = ioas_ctx_open(&opts, &world->ctx);
 	if (ret == -ENODEV && !strcmp(backend, "iommufd") && !strcmp(expected, "type1"))
 		lab_skip("the kernel has no iommufd");
 	CHECK(ret == 0);
@@ -199,9 +212,9 @@ int main(int argc, char **argv)
 {
 	static struct world world;
 
-	if (argc != 2)
-		FAIL("usage: %s auto|type1|iommufd", argv[0]);
-	open_context(&world, argv[1]);
+	if (argc < 2 || argc > 3)
+		FAIL("usage: %s auto|type1|iommufd|ioasid [DRIVER]", argv[0]);
+	open_context(&world, argv[1], argc == 3 ? argv[2] : "vfio-pci");
 	set_up(&world);
 	check_kinds(&world);
 	check_random(&world);

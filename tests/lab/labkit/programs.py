@@ -4,7 +4,7 @@ is one; the others are linked into those of their folder, and those of prog/ int
 comes along in source, so that nothing needs to be built or installed before:
 
     prog/      nothing of this project: they prove the machines
-    backend/   the backends over VFIO
+    backend/   the backends of real kernels
     engine/    the whole library
     user/      the same, where page tables may be our own
     kioas/     nothing but the module's header: they call /dev/ioasid
@@ -29,7 +29,7 @@ FOLDERS = {
     "prog": ((), ()),
     "backend": (("engine/diag.c", "engine/extent.c", "engine/backend/iommufd*.c",
                  "engine/backend/amdvi.c", "engine/backend/smmuv3.c", "engine/backend/vtd.c",
-                 "engine/backend/type1.c", "engine/backend/vfio*.c"), ()),
+                 "engine/backend/ioasid*.c", "engine/backend/type1.c", "engine/backend/vfio*.c"), ()),
     "engine": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
     "user": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
     "kioas": (("engine/pgtable/**/*.c",), ()),

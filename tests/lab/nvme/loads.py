@@ -17,7 +17,7 @@ from labkit import programs, runner, sysroot          # noqa: E402
 from labkit.cache import REPOSITORY, Artifact, run    # noqa: E402
 
 SOURCES = ("examples/nvme/*.c", "engine/**/*.c")
-HEADERS = ("examples/nvme/*.h", "engine/**/*.h", "include/ioas/*.h")
+HEADERS = ("examples/nvme/*.h", "engine/**/*.h", "include/ioas/*.h", "include/uapi/linux/*.h")
 # machine: backends, of which the first one gets the full load in the suite
 BACKENDS = {
     "x86-type1": ("type1",),

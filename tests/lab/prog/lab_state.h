@@ -7,6 +7,9 @@
 
 void lab_run(const char *command);
 
+/* Every device of the machine that tests use belongs to this driver then. */
+void lab_bind_devices(const char *driver);
+
 uint64_t lab_vmstat(const char *name);
 uint64_t lab_pins(void); /* pages that are pinned now */
 uint64_t lab_read_number(const char *path);
