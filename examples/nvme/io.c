@@ -126,19 +126,6 @@ static int describe(const struct nvme_io *io, const struct nvme_io_slot *slot,
 	return nvme_sgl_build(mapping->runs, mapping->count, &memory, &command->sgl);
 }
 
-static int make_visible(struct nvme_io *io, struct nvme_io_slot *slot)
-{
-	const struct nvme_request *request = &slot->request;
-	const uint32_t prot = request->write ? IOAS_READ : IOAS_WRITE;
-
-	if (!request->unmapped)
-		return nvme_mapper_get(io->mapper, request->va, request->bytes, prot,
-				       &slot->mapping);
-	slot->mapping.runs[0] = (struct nvme_run){ request->iova, request->bytes };
-	slot->mapping.count = 1;
-	return 0;
-}
-
 static int take_away(struct nvme_io *io, struct nvme_io_slot *slot)
 {
 	return slot->request.unmapped ? 0 : nvme_mapper_put(io->mapper, &slot->mapping);
@@ -146,34 +133,86 @@ static int take_away(struct nvme_io *io, struct nvme_io_slot *slot)
 
 int nvme_io_submit(struct nvme_io *io, const struct nvme_request *request)
 {
-	const uint32_t blocks = request->bytes / io->ctrl->block_bytes;
-	struct nvme_command command = {
-		.opcode = request->write ? NVME_IO_WRITE : NVME_IO_READ,
-		.namespace_id = io->ctrl->namespace_id,
-		.dword10 = (uint32_t)request->block,
-		.dword11 = request->block >> 32,
-		.dword12 = blocks - 1,
-	};
-	struct nvme_io_slot *slot;
-	int ret;
+	uint16_t id;
 
 	if (!io->free_count)
 		return -EAGAIN;
-	command.id = io->free[io->free_count - 1];
-	slot = &io->slots[command.id];
-	slot->request = *request;
-	ret = make_visible(io, slot);
+	id = io->free[--io->free_count];
+	io->slots[id].request = *request;
+	io->submitted[io->submitted_count++] = id;
+	return 0;
+}
+
+static uint32_t prot_of(const struct nvme_request *request)
+{
+	return request->write ? IOAS_READ : IOAS_WRITE;
+}
+
+/* Buffers of submitted requests from @first on that are mapped alike. Return: how many, or an
+ * error. */
+static int make_visible(struct nvme_io *io, unsigned int first)
+{
+	struct nvme_mapping *mappings[NVME_DEPTH_MAX];
+	struct nvme_io_slot *slot = &io->slots[io->submitted[first]];
+	const uint32_t prot = prot_of(&slot->request);
+	unsigned int count = 0;
+	int ret;
+
+	if (slot->request.unmapped) {
+		slot->mapping.runs[0] =
+			(struct nvme_run){ slot->request.iova, slot->request.bytes };
+		slot->mapping.count = 1;
+		return 1;
+	}
+	while (first + count < io->submitted_count) {
+		slot = &io->slots[io->submitted[first + count]];
+		if (slot->request.unmapped || prot_of(&slot->request) != prot)
+			break;
+		slot->mapping.va = slot->request.va;
+		slot->mapping.bytes = slot->request.bytes;
+		mappings[count++] = &slot->mapping;
+	}
+	ret = nvme_mapper_get_many(io->mapper, mappings, count, prot);
+	return ret ? ret : (int)count;
+}
+
+static int put_command(struct nvme_io *io, uint16_t id)
+{
+	const struct nvme_io_slot *slot = &io->slots[id];
+	const struct nvme_request *request = &slot->request;
+	struct nvme_command command = {
+		.opcode = request->write ? NVME_IO_WRITE : NVME_IO_READ,
+		.id = id,
+		.namespace_id = io->ctrl->namespace_id,
+		.dword10 = (uint32_t)request->block,
+		.dword11 = request->block >> 32,
+		.dword12 = request->bytes / io->ctrl->block_bytes - 1,
+	};
+	int ret = describe(io, slot, &command);
+
 	if (ret)
-		return ret;
-	ret = describe(io, slot, &command);
-	if (ret) {
-		take_away(io, slot);
 		return nvme_fail(ret, "request of %u bytes at %p cannot be described",
 				 request->bytes, request->va);
-	}
 	nvme_queue_put(&io->queue, &command);
-	slot->busy = true;
-	io->free_count--;
+	return 0;
+}
+
+/* What cannot begin stays submitted; what is visible then is left to nvme_io_release(). */
+static int begin(struct nvme_io *io)
+{
+	int ret = 0;
+
+	for (unsigned int at = 0; ret >= 0 && at < io->submitted_count;) {
+		ret = make_visible(io, at);
+		for (int i = 0; i < ret; i++)
+			io->slots[io->submitted[at++]].busy = true;
+	}
+	for (unsigned int i = 0; ret >= 0 && i < io->submitted_count; i++)
+		ret = put_command(io, io->submitted[i]);
+	if (ret < 0)
+		return ret;
+	io->submitted_count = 0;
+	nvme_queue_ring(&io->queue);
 	return 0;
 }
 
@@ -278,9 +317,10 @@ static int pause_until(struct nvme_io *io, uint64_t deadline)
 int nvme_io_wait(struct nvme_io *io, nvme_io_done_fn done, void *arg)
 {
 	uint64_t deadline = 0;
-	int ret;
+	int ret = begin(io);
 
-	nvme_queue_ring(&io->queue);
+	if (ret)
+		return ret;
 	for (;;) {
 		ret = reap(io, done, arg);
 		if (ret)

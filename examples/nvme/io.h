@@ -11,7 +11,7 @@
 #include "lists.h"
 #include "mapper.h"
 
-#define NVME_DEPTH_MAX	  128
+#define NVME_DEPTH_MAX	  NVME_MANY
 #define NVME_IO_BYTES_MAX (UINT32_C(1) << 20)
 
 struct nvme_request {
@@ -25,7 +25,7 @@ struct nvme_request {
 };
 
 struct nvme_io_slot {
-	bool busy;
+	bool busy; /* the device has it: its buffer is visible */
 	struct nvme_request request;
 	struct nvme_mapping mapping;
 	struct nvme_list_piece pieces[3];
@@ -52,6 +52,8 @@ struct nvme_io {
 	struct nvme_io_slot slots[NVME_DEPTH_MAX];
 	uint16_t free[NVME_DEPTH_MAX];
 	unsigned int free_count;
+	uint16_t submitted[NVME_DEPTH_MAX]; /* slots of requests that have not begun */
+	unsigned int submitted_count;
 	unsigned int failures; /* requests; the first few are printed */
 };
 
@@ -71,12 +73,16 @@ void nvme_io_release(struct nvme_io *io);
 /* The most that one request may move. */
 uint32_t nvme_io_max_bytes(const struct nvme_ctrl *ctrl);
 
-/* Return: 0; -EAGAIN as many as the depth are in flight; or another error, printed. */
+/* Return: 0, or -EAGAIN: as many as the depth are in flight. */
 int nvme_io_submit(struct nvme_io *io, const struct nvme_request *request);
 
-/* Begin what was submitted, and wait until at least one request has completed. */
+/*
+ * Begin what was submitted, whose buffers become visible together, and wait until at least one
+ * request has completed.
+ */
 int nvme_io_wait(struct nvme_io *io, nvme_io_done_fn done, void *arg);
 
+/* Submitted, and not completed. */
 unsigned int nvme_io_in_flight(const struct nvme_io *io);
 
 #endif

@@ -88,27 +88,12 @@ static unsigned int slots_of(const struct nvme_mapper *mapper, const struct page
 	return count;
 }
 
-static int grant(struct nvme_mapper *mapper, const struct pages *pages)
-{
-	uint32_t slots[SLOTS_MAX];
-	int ret;
+/* Grants or revokes, as many slots at once as there is room for. */
+typedef int (*slots_fn)(struct ioas_queue *queue, struct ioas_window *window, const uint32_t *slots,
+			unsigned int count);
 
-	if (pages->bytes / IOAS_PAGE_SIZE > SLOTS_MAX)
-		return nvme_fail(-E2BIG, "buffer of %zu bytes", pages->bytes);
-	ret = ioas_window_grant(mapper->host->queue, mapper->window, slots,
-				slots_of(mapper, pages, slots));
-	return ret ? fail(mapper, ret, "grant") : 0;
-}
-
-static int revoke(struct nvme_mapper *mapper, const uint32_t *slots, unsigned int count)
-{
-	int ret = ioas_window_revoke(mapper->host->queue, mapper->window, slots, count);
-
-	return ret ? fail(mapper, ret, "revoke") : 0;
-}
-
-static int revoke_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
-		       unsigned int count)
+static int change(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
+		  unsigned int count, slots_fn call, const char *what)
 {
 	uint32_t slots[SLOTS_MAX];
 	unsigned int filled = 0;
@@ -117,13 +102,17 @@ static int revoke_many(struct nvme_mapper *mapper, struct nvme_mapping *const *m
 	for (unsigned int i = 0; !ret && i < count; i++) {
 		const struct pages pages = pages_of(mappings[i]->va, mappings[i]->bytes);
 
+		if (pages.bytes / IOAS_PAGE_SIZE > SLOTS_MAX)
+			return nvme_fail(-E2BIG, "buffer of %zu bytes", pages.bytes);
 		if (filled + pages.bytes / IOAS_PAGE_SIZE > SLOTS_MAX) {
-			ret = revoke(mapper, slots, filled);
+			ret = call(mapper->host->queue, mapper->window, slots, filled);
 			filled = 0;
 		}
 		filled += slots_of(mapper, &pages, slots + filled);
 	}
-	return ret ?: filled ? revoke(mapper, slots, filled) : 0;
+	if (!ret && filled)
+		ret = call(mapper->host->queue, mapper->window, slots, filled);
+	return ret ? fail(mapper, ret, what) : 0;
 }
 
 static void one_run(struct nvme_mapping *mapping, ioas_iova_t iova)
@@ -132,57 +121,101 @@ static void one_run(struct nvme_mapping *mapping, ioas_iova_t iova)
 	mapping->count = 1;
 }
 
-int nvme_mapper_get(struct nvme_mapper *mapper, void *va, size_t bytes, uint32_t prot,
-		    struct nvme_mapping *mapping)
+/* Segments of mappings that are to be, or are, mapped by themselves. */
+static void segments(struct nvme_mapping *const *mappings, unsigned int count,
+		     struct ioas_seg *segs)
 {
-	const struct pages pages = pages_of(va, bytes);
-	ioas_iova_t iova;
-	int ret = 0;
+	for (unsigned int i = 0; i < count; i++) {
+		const struct pages pages = pages_of(mappings[i]->va, mappings[i]->bytes);
 
-	mapping->va = va;
-	mapping->bytes = bytes;
-	mapping->count = 0;
-	if (mapper->cached)
-		return nvme_regcache_get(&mapper->cache, va, bytes, mapping->runs, &mapping->count,
-					 NVME_RUNS_MAX);
-	if (mapper->host->mode == NVME_STATIC || mapper->window) {
-		if (mapper->window)
-			ret = grant(mapper, &pages);
-		one_run(mapping, mapper->iova + ((char *)va - (char *)ioas_mem_va(mapper->arena)));
-		return ret;
+		segs[i] = (struct ioas_seg){ .va = pages.va, .bytes = pages.bytes };
+		if (mappings[i]->count)
+			segs[i].iova = mappings[i]->runs[0].iova - pages.offset;
 	}
-	ret = ioas_map(mapper->host->queue, pages.va, pages.bytes, prot, &iova);
-	if (ret)
-		return fail(mapper, ret, "map of a buffer");
-	one_run(mapping, iova + pages.offset);
+}
+
+static int map_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
+		    unsigned int count, uint32_t prot)
+{
+	struct ioas_seg segs[NVME_MANY];
+	int ret;
+
+	segments(mappings, count, segs);
+	ret = ioas_map_batch(mapper->host->queue, segs, count, prot);
+	if (ret < 0)
+		return fail(mapper, ret, "map of buffers");
+	for (unsigned int i = 0; i < count; i++)
+		one_run(mappings[i],
+			segs[i].iova + ((uintptr_t)mappings[i]->va & (IOAS_PAGE_SIZE - 1)));
 	return 0;
 }
 
-static int put_one(struct nvme_mapper *mapper, const struct nvme_mapping *mapping)
+static int unmap_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
+		      unsigned int count)
 {
-	const struct pages pages = pages_of(mapping->va, mapping->bytes);
+	struct ioas_seg segs[NVME_MANY];
 	int ret;
 
-	if (mapper->cached) {
-		nvme_regcache_put(&mapper->cache, mapping->va, mapping->bytes);
-		return 0;
+	segments(mappings, count, segs);
+	ret = ioas_unmap_batch(mapper->host->queue, segs, count);
+	return ret < 0 ? fail(mapper, ret, "unmap of buffers") : 0;
+}
+
+static int cache_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
+		      unsigned int count)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < count; i++) {
+		struct nvme_mapping *mapping = mappings[i];
+
+		ret = nvme_regcache_get(&mapper->cache, mapping->va, mapping->bytes, mapping->runs,
+					&mapping->count, NVME_RUNS_MAX);
+		if (ret)
+			nvme_mapper_put_many(mapper, mappings, i);
 	}
-	if (mapper->host->mode == NVME_STATIC)
-		return 0;
-	ret = ioas_unmap(mapper->host->queue, mapping->runs[0].iova - pages.offset, pages.bytes);
-	return ret ? fail(mapper, ret, "unmap of a buffer") : 0;
+	return ret;
+}
+
+int nvme_mapper_get_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
+			 unsigned int count, uint32_t prot)
+{
+	const char *arena = ioas_mem_va(mapper->arena);
+	int ret = 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		mappings[i]->count = 0;
+	if (mapper->cached)
+		return cache_many(mapper, mappings, count);
+	if (mapper->host->mode != NVME_STATIC && !mapper->window)
+		return map_many(mapper, mappings, count, prot);
+	if (mapper->window)
+		ret = change(mapper, mappings, count, ioas_window_grant, "grant");
+	for (unsigned int i = 0; !ret && i < count; i++)
+		one_run(mappings[i], mapper->iova + ((const char *)mappings[i]->va - arena));
+	return ret;
 }
 
 int nvme_mapper_put_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
 			 unsigned int count)
 {
-	int ret = 0;
-
 	if (mapper->window)
-		return revoke_many(mapper, mappings, count);
+		return change(mapper, mappings, count, ioas_window_revoke, "revoke");
+	if (mapper->host->mode == NVME_STATIC)
+		return 0;
+	if (!mapper->cached)
+		return unmap_many(mapper, mappings, count);
 	for (unsigned int i = 0; i < count; i++)
-		ret = put_one(mapper, mappings[i]) ?: ret;
-	return ret;
+		nvme_regcache_put(&mapper->cache, mappings[i]->va, mappings[i]->bytes);
+	return 0;
+}
+
+int nvme_mapper_get(struct nvme_mapper *mapper, void *va, size_t bytes, uint32_t prot,
+		    struct nvme_mapping *mapping)
+{
+	mapping->va = va;
+	mapping->bytes = bytes;
+	return nvme_mapper_get_many(mapper, &mapping, 1, prot);
 }
 
 int nvme_mapper_put(struct nvme_mapper *mapper, struct nvme_mapping *mapping)

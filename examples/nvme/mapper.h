@@ -5,7 +5,7 @@
  *
  *           KERNEL tables                          USER tables
  *   static  one ioas_map() of the arena            the same
- *   strict  ioas_map(), ioas_unmap() for each I/O  window: grant, revoke; the space is STRICT
+ *   strict  map, unmap for each I/O, as batches    window: grant, revoke; the space is STRICT
  *   batched registration cache (regcache.h)        window: grant, revoke; the space is BATCHED
  *
  * One thread: that of the host's queue.
@@ -18,6 +18,7 @@
 #include "regcache.h"
 
 #define NVME_RUNS_MAX 16
+#define NVME_MANY     128 /* mappings at once, at most */
 
 struct nvme_mapper {
 	struct nvme_host *host;
@@ -49,16 +50,19 @@ int nvme_mapper_open(struct nvme_mapper *mapper, struct nvme_host *host, struct 
 void nvme_mapper_close(struct nvme_mapper *mapper);
 
 /*
- * @va, @bytes: any part of the arena that shares no page with another buffer in use. @prot: what
- * the device is going to do (modes that keep mappings allow both). Return: 0 or a negative errno,
- * and the reason has been printed.
+ * Several at once cost one call or none, where the backend and the mode can have it so. Each has
+ * its va and bytes set: any part of the arena that shares no page with another buffer in use.
+ * @prot: what the device is going to do (modes that keep mappings allow both). Return: 0, or a
+ * negative errno, the reason has been printed, and none is visible.
  */
+int nvme_mapper_get_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
+			 unsigned int count, uint32_t prot);
+int nvme_mapper_put_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
+			 unsigned int count);
+
+/* One of them. */
 int nvme_mapper_get(struct nvme_mapper *mapper, void *va, size_t bytes, uint32_t prot,
 		    struct nvme_mapping *mapping);
 int nvme_mapper_put(struct nvme_mapper *mapper, struct nvme_mapping *mapping);
-
-/* Several at once: with windows, for one invalidation in all. */
-int nvme_mapper_put_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
-			 unsigned int count);
 
 #endif

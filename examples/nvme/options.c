@@ -15,7 +15,7 @@ static const char usage[] =
 	"EVERYTHING ON IT IS LOST. The device has to be bound to vfio-pci.\n"
 	"\n"
 	"  --device BDF       PCI address, such as 0000:00:09.0\n"
-	"  --backend NAME     iommufd, type1 or auto [auto]\n"
+	"  --backend NAME     iommufd, ioasid, type1 or auto [auto]\n"
 	"  --kind KIND        user or kernel: who makes the page table [user where the backend can]\n"
 	"  --mode MODE        static: buffers are mapped for ever; strict: for each request;\n"
 	"                     batched: for each request, through a cache or with batched\n"

@@ -19,18 +19,14 @@ void lab_run(const char *command)
 void lab_bind_devices(const char *driver)
 {
 	static const char *const names[] = { "edu", "nvme0", "group0", "group1", "group2" };
-	char command[256];
+	char command[64];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const char *address = lab_device(names[i]);
 
 		if (!address)
 			continue;
-		snprintf(
-			command, sizeof(command),
-			"[ \"$(basename \"$(readlink /sys/bus/pci/devices/%s/driver)\")\" = %s ] || "
-			"lab-bind %s %s",
-			address, driver, address, driver);
+		snprintf(command, sizeof(command), "lab-bind %s %s", address, driver);
 		lab_run(command);
 	}
 }
