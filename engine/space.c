@@ -219,13 +219,12 @@ static int make_user(struct ioas *as, const struct ioas_opts *opts)
 {
 	struct ioas_ctx *ctx = as->ctx;
 	struct be_space_attr attr = { .kind = IOAS_KIND_USER, .format = as->format };
-	int ret = 0;
+	struct ioas *parent = opts->parent;
+	int ret = parent ? 0 : auto_parent_get(ctx, &parent);
 
-	as->parent = opts->parent;
-	if (!as->parent)
-		ret = auto_parent_get(ctx, &as->parent);
 	if (ret)
 		return ret;
+	as->parent = parent;
 	atomic_fetch_add(&as->parent->children, 1);
 	tables_init(&as->tables, as->parent);
 	ret = pt_create(as->format, &as->tables.mem, &as->pt);
