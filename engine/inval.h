@@ -28,8 +28,9 @@
  * can have used the old entry since. tests/models/inval.pml is this as a Promela model.
  *
  * Tables stay in place for as long as the address space lives, so only leaf entries ever change,
- * and hardware may keep its paging-structure caches (the leaf hint of every range). A kernel that walks
- * the table (be_caps.shadows) is told of new entries by ranges as well, and looks at all levels.
+ * and hardware may keep its paging-structure caches (the leaf hint of every range). A kernel that
+ * walks the table (be_caps.shadows) is told of new entries by ranges as well, and looks at all
+ * levels.
  *
  * A full ring does not stop a thread: it marks its ranges as skipped, and a commit that finds a
  * mark flushes everything.

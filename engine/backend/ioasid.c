@@ -9,17 +9,20 @@
  * Options, separated by commas:
  *   fd=N          /dev/ioasid is open as file N, by a process that may open it; it is used without
  *                 blocking from then on
+ *   ring=N        maps, unmaps and invalidations go through a ring of N elements, a power of two,
+ * which a thread of the kernel polls: no system calls, but a processor's time
  *
  * Source: include/uapi/linux/ioasid.h.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "ioasid.h"
+#include "ioasid_ring.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +63,10 @@ static int ioasid_probe(char *why, size_t why_bytes)
 static void ioasid_close(struct be *base)
 {
 	struct ioasid_be *be = ioasid_to_be(base);
+	struct ioasid_ring *ring = atomic_load(&be->ring);
 
+	if (ring)
+		ioasid_ring_close(ring);
 	if (be->fd >= 0)
 		close(be->fd);
 	pthread_mutex_destroy(&be->events_lock);
@@ -70,9 +76,11 @@ static void ioasid_close(struct be *base)
 
 static int parse_option(struct be *base, const char *text, size_t length)
 {
-	if (vfio_parse_option(text, length, "fd=", &ioasid_to_be(base)->given_fd))
+	if (vfio_parse_option(text, length, "fd=", &ioasid_to_be(base)->given_fd) ||
+	    vfio_parse_option(text, length, "ring=", &ioasid_to_be(base)->ring_entries))
 		return 0;
-	return diag_fail(base->diag, -EINVAL, "ioasid: unknown option \"%.*s\": there is fd=NUMBER",
+	return diag_fail(base->diag, -EINVAL,
+			 "ioasid: unknown option \"%.*s\": there are fd=NUMBER and ring=NUMBER",
 			 (int)(length < 64 ? length : 64), text);
 }
 
@@ -110,15 +118,49 @@ static int ask_module(struct ioasid_be *be)
 	return 0;
 }
 
+static int check_ring(struct ioasid_be *be)
+{
+	uint64_t most, poll;
+	int ret = check_extension(be, IOASID_EXT_RING, &most);
+
+	ret = ret ?: check_extension(be, IOASID_EXT_RING_POLL, &poll);
+	if (ret || !most || !poll)
+		return diag_fail(be->vfio.base.diag, -EOPNOTSUPP,
+				 "ioasid: ring=%d: the module has no rings that it polls",
+				 be->ring_entries);
+	if (be->ring_entries & (be->ring_entries - 1) || (uint64_t)be->ring_entries > most)
+		return diag_fail(be->vfio.base.diag, -EINVAL,
+				 "ioasid: ring=%d: a power of two up to %" PRIu64 " is needed",
+				 be->ring_entries, most);
+	return 0;
+}
+
 static int open_file(struct ioasid_be *be)
 {
+	int ret;
+
 	be->fd = be->given_fd >= 0 ? vfio_dup(&be->vfio.base, be->given_fd)
 				   : vfio_open(&be->vfio.base, IOASID_FILE, IOASID_DRIVER);
 	if (be->fd < 0)
 		return be->fd;
 	if (fcntl(be->fd, F_SETFL, O_NONBLOCK))
 		return diag_fail(be->vfio.base.diag, -errno, "ioasid: fcntl: %s", strerror(errno));
-	return ask_module(be);
+	ret = ask_module(be);
+	return ret || !be->ring_entries ? ret : check_ring(be);
+}
+
+/* The kernel's thread is for who has a device. */
+static int open_ring(struct ioasid_be *be)
+{
+	struct ioasid_ring *ring;
+	int ret;
+
+	if (!be->ring_entries || atomic_load(&be->ring))
+		return 0;
+	ret = ioasid_ring_open(be, be->ring_entries, &ring);
+	if (!ret)
+		atomic_store(&be->ring, ring);
+	return ret;
 }
 
 static int ioasid_open(struct diag *diag, const char *options, struct be **out)
@@ -232,6 +274,7 @@ static int bind_device(struct ioasid_be *be, struct ioasid_dev *dev)
 	}
 	dev->id = request.out_dev_id;
 	ret = ask_device(be, dev);
+	ret = ret ?: open_ring(be);
 	if (ret)
 		unbind_device(be, dev);
 	return ret;

@@ -5,6 +5,7 @@
  *   ioasid.c         context, devices, address spaces
  *   ioasid_call.c    requests, and the kernel's words for why one failed
  *   ioasid_map.c     memory; maps, unmaps and invalidations, as arrays: one call each
+ *   ioasid_ring.c    the same without calls, through a ring that the kernel polls
  *   ioasid_event.c   faults, and devices that are taken away
  *   ioasid_pci.c     registers of a device, through sysfs
  *
@@ -40,14 +41,19 @@ struct ioasid_space {
 	uint32_t id;
 };
 
+struct ioasid_ring;
+
 struct ioasid_be {
 	struct vfio_be vfio;
-	int given_fd; /* option, or -1 */
+	int given_fd;	  /* option, or -1 */
+	int ring_entries; /* option, or 0 */
 	int fd;
 	uint32_t array_max;
 	uint32_t kinds;	  /* mask of 1 << enum ioas_kind */
 	uint64_t formats; /* of USER tables, that all devices allow */
 	uint64_t next_cookie;
+	/* Made with the first device; as long as the context. */
+	_Atomic(struct ioasid_ring *) ring;
 	pthread_mutex_t events_lock;
 	struct ioasid_dev *devices;
 };

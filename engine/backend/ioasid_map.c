@@ -4,11 +4,14 @@
  * of which is one call, of which all is done or nothing.
  *
  * Memory is pinned and accounted when it is registered; maps of it find it by its address.
+ *
+ * With a ring, what would be one call is as many elements of it. Elements fail one by one; then
+ * what the others did is put right by calls, which also have the kernel's words for the failure.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "ioasid.h"
+#include "ioasid_ring.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -105,11 +108,76 @@ static int fail_map(struct ioasid_be *be, const struct be_map *maps, unsigned in
 			 map->bytes, why.text);
 }
 
+static int unmap_entries(struct ioasid_space *space, const struct be_unmap *unmaps,
+			 unsigned int count, unsigned int *crossings)
+{
+	struct ioasid_unmap_dma request = {
+		.size = sizeof(request),
+		.ioasid = space->id,
+		.entries_uptr = (uintptr_t)unmaps,
+		.count = count,
+		.entry_size = sizeof(unmaps[0]),
+		.flags = IOASID_UNMAP_EXACT,
+	};
+
+	(*crossings)++;
+	return ioasid_request(ioasid_to_be(space->vfio.base.be), IOASID_UNMAP_DMA, &request);
+}
+
+/* The ring, if there is one that takes @count elements. */
+static struct ioasid_ring *ring_for(struct ioasid_be *be, unsigned int count)
+{
+	struct ioasid_ring *ring = atomic_load_explicit(&be->ring, memory_order_acquire);
+
+	return ring && count <= ring->entries ? ring : NULL;
+}
+
+/* What the elements of one ring call are of. */
+struct elements {
+	uint32_t ioasid;
+	const void *array;
+};
+
+static void fill_map(struct ioasid_sqe *sqe, const void *argument, unsigned int index)
+{
+	const struct elements *elements = argument;
+	const struct ioasid_map_entry *entry =
+		&((const struct ioasid_map_entry *)elements->array)[index];
+
+	sqe->op = IOASID_RING_MAP;
+	sqe->op_flags = entry->flags;
+	sqe->ioasid = elements->ioasid;
+	sqe->iova = entry->iova;
+	sqe->address = entry->address;
+	sqe->length = entry->length;
+}
+
+/* Return: are all of them mapped? If not, none is. */
+static bool map_by_ring(struct ioasid_space *space, struct ioasid_ring *ring,
+			const struct ioasid_map_entry *entries, unsigned int count,
+			unsigned int *crossings)
+{
+	const struct elements elements = { .ioasid = space->id, .array = entries };
+	int results[ON_STACK];
+
+	if (!ioasid_ring_run(ring, fill_map, &elements, count, results, crossings))
+		return true;
+	for (unsigned int i = 0; i < count; i++) {
+		const struct be_unmap one = { .iova = entries[i].iova, .bytes = entries[i].length };
+
+		/* Of -EPIPE nobody knows. */
+		if (!results[i] || results[i] == -EPIPE)
+			unmap_entries(space, &one, 1, crossings);
+	}
+	return false;
+}
+
 /* One call: all of it or nothing. */
 static int map_array(struct ioasid_space *space, const struct be_map *maps, unsigned int count,
 		     unsigned int *crossings)
 {
 	struct ioasid_be *be = ioasid_to_be(space->vfio.base.be);
+	struct ioasid_ring *ring = ring_for(be, count);
 	struct ioasid_map_entry entries[ON_STACK];
 	struct ioasid_map_dma request = {
 		.size = sizeof(request),
@@ -132,6 +200,8 @@ static int map_array(struct ioasid_space *space, const struct be_map *maps, unsi
 			.flags = maps[i].prot,
 		};
 	}
+	if (ring && map_by_ring(space, ring, entries, count, crossings))
+		return 0;
 	(*crossings)++;
 	ret = ioasid_request(be, IOASID_MAP_DMA, &request);
 	return ret ? fail_map(be, maps, count, ret) : 0;
@@ -187,51 +257,109 @@ static int check_unmap(struct ioasid_be *be, const struct be_unmap *unmap)
 			 unmap->iova, unmap->bytes);
 }
 
+static void fill_unmap(struct ioasid_sqe *sqe, const void *argument, unsigned int index)
+{
+	const struct elements *elements = argument;
+	const struct be_unmap *unmap = &((const struct be_unmap *)elements->array)[index];
+
+	sqe->op = IOASID_RING_UNMAP;
+	sqe->op_flags = IOASID_UNMAP_EXACT;
+	sqe->ioasid = elements->ioasid;
+	sqe->iova = unmap->iova;
+	sqe->length = unmap->bytes;
+}
+
+/*
+ * An unmap fails if there is no such mapping. So *done is up to the last one that is gone: the
+ * caller, who may map these again, has all of them back then.
+ */
+static int unmap_by_ring(struct ioasid_space *space, struct ioasid_ring *ring,
+			 const struct be_unmap *unmaps, unsigned int count, unsigned int *done,
+			 unsigned int *crossings)
+{
+	const struct elements elements = { .ioasid = space->id, .array = unmaps };
+	int results[ON_STACK], ret = 0;
+
+	*done = count;
+	if (!ioasid_ring_run(ring, fill_unmap, &elements, count, results, crossings))
+		return 0;
+	*done = 0;
+	for (unsigned int i = 0; i < count; i++) {
+		int one = results[i] ? unmap_entries(space, &unmaps[i], 1, crossings) : 0;
+
+		/* The ring may have done it before it ended. */
+		if (one == -ENOENT && results[i] == -EPIPE)
+			one = 0;
+		if (!one)
+			*done = i + 1;
+		else if (!ret)
+			ret = fail_unmap(ioasid_to_be(space->vfio.base.be), &unmaps[i], 1, one);
+	}
+	return ret;
+}
+
+/* All of it or, without a ring, nothing. */
 static int unmap_array(struct ioasid_space *space, const struct be_unmap *unmaps,
-		       unsigned int count, unsigned int *crossings)
+		       unsigned int count, unsigned int *done, unsigned int *crossings)
 {
 	struct ioasid_be *be = ioasid_to_be(space->vfio.base.be);
-	struct ioasid_unmap_dma request = {
-		.size = sizeof(request),
-		.ioasid = space->id,
-		.entries_uptr = (uintptr_t)unmaps,
-		.count = count,
-		.entry_size = sizeof(unmaps[0]),
-		.flags = IOASID_UNMAP_EXACT,
-	};
+	struct ioasid_ring *ring = ring_for(be, count);
 	int ret = 0;
 
+	*done = 0;
 	for (unsigned int i = 0; !ret && i < count; i++)
 		ret = check_unmap(be, &unmaps[i]);
 	if (ret)
 		return ret;
-	(*crossings)++;
-	ret = ioasid_request(be, IOASID_UNMAP_DMA, &request);
-	return ret ? fail_unmap(be, unmaps, count, ret) : 0;
+	if (ring)
+		return unmap_by_ring(space, ring, unmaps, count, done, crossings);
+	ret = unmap_entries(space, unmaps, count, crossings);
+	if (ret)
+		return fail_unmap(be, unmaps, count, ret);
+	*done = count;
+	return 0;
 }
 
 int ioasid_unmap(struct be_space *base, const struct be_unmap *unmaps, unsigned int count,
 		 unsigned int *done, unsigned int *crossings)
 {
-	const unsigned int most = ioasid_to_be(base->be)->array_max;
+	struct ioasid_be *be = ioasid_to_be(base->be);
+	const unsigned int most = at_most(be->array_max, be->ring_entries ? ON_STACK : UINT32_MAX);
+	int ret = 0;
 
-	for (*done = 0; *done < count;) {
+	for (*done = 0; !ret && *done < count;) {
 		unsigned int some = at_most(count - *done, most);
-		int ret = unmap_array((struct ioasid_space *)base, &unmaps[*done], some, crossings);
+		unsigned int more;
 
-		if (ret)
-			return ret;
-		*done += some;
+		ret = unmap_array((struct ioasid_space *)base, &unmaps[*done], some, &more,
+				  crossings);
+		*done += more;
 	}
-	return 0;
+	return ret;
 }
 
 /* Invalidations, of USER tables. */
 
+static void fill_invalidate(struct ioasid_sqe *sqe, const void *argument, unsigned int index)
+{
+	const struct elements *elements = argument;
+	const struct ioasid_inval_entry *entry =
+		&((const struct ioasid_inval_entry *)elements->array)[index];
+
+	sqe->op = IOASID_RING_INVALIDATE;
+	sqe->op_flags = entry->flags;
+	sqe->ioasid = elements->ioasid;
+	sqe->iova = entry->iova;
+	sqe->length = entry->length;
+}
+
 static int invalidate_array(struct ioasid_space *space, const struct ioasid_inval_entry *entries,
 			    unsigned int count, unsigned int *crossings)
 {
+	const struct elements elements = { .ioasid = space->id, .array = entries };
 	struct ioasid_be *be = ioasid_to_be(space->vfio.base.be);
+	struct ioasid_ring *ring = ring_for(be, count);
+	int results[ON_STACK];
 	struct ioasid_invalidate_cache request = {
 		.size = sizeof(request),
 		.ioasid = space->id,
@@ -241,6 +369,9 @@ static int invalidate_array(struct ioasid_space *space, const struct ioasid_inva
 	};
 	int ret;
 
+	/* What failed is asked for again, all of it. */
+	if (ring && !ioasid_ring_run(ring, fill_invalidate, &elements, count, results, crossings))
+		return 0;
 	(*crossings)++;
 	ret = ioasid_request(be, IOASID_INVALIDATE_CACHE, &request);
 	return ret ? ioasid_fail(be, ret, "invalidation of %u ranges", count) : 0;

@@ -48,8 +48,8 @@ enum ioas_fault_reason {
 
 /**
  * struct ioas_fault - one DMA that was stopped
- * @dev: device that issued it; NULL if it is not known, and where none did: an entry of a USER table
- *	was refused when the kernel read it, a space broke
+ * @dev: device that issued it; NULL if it is not known, and where none did: an entry of a USER
+ *	table was refused when the kernel read it, a space broke
  * @iova: page address of the access
  * @reason: enum ioas_fault_reason
  * @prot: what was attempted, IOAS_READ or IOAS_WRITE

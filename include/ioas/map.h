@@ -148,8 +148,8 @@ int ioas_translate(struct ioas_queue *q, const void *va, size_t *bytes, ioas_iov
  * ioas_lookup - IOVA to virtual address, as the table stands now
  * @prot: receives enum ioas_prot; may be NULL
  *
- * For tests and for diagnosis. Asks the kernel in CPU and VM spaces. Return: 0; -ENOENT not mapped, or
- * another error of the backend.
+ * For tests and for diagnosis. Asks the kernel in CPU and VM spaces. Return: 0; -ENOENT not mapped,
+ * or another error of the backend.
  */
 int ioas_lookup(struct ioas_queue *q, ioas_iova_t iova, void **va, uint32_t *prot);
 

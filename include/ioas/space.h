@@ -23,15 +23,15 @@ extern "C" {
  * @parent: USER: the KERNEL space under it, or NULL to have one made that maps all registered
  *	memory of the context, as it comes and goes
  * @aperture: lowest and highest IOVA that the library may use; 0,0 for all that the table and
- *	the backend allow, less the first MiB (so that 0 is never handed out). CPU: addresses of the
- *	process that devices reach; 0,0 for all that they and the process have in common
+ *	the backend allow, less the first MiB (so that 0 is never handed out). CPU: addresses of
+ *	the process that devices reach; 0,0 for all that they and the process have in common
  * @reserved: ranges inside @aperture that must not be used, or NULL
  * @reserved_count: entries of @reserved
  * @batch_max: BATCHED: ranges unmapped through one queue before its invalidations leave; 0 for
  *	256, at most 4096
  * @batch_ns: BATCHED: upper bound of the time until they leave; 0 for 10 ms; at least 100 us
- * @prot: CPU: most that devices may do, enum ioas_prot; 0 for IOAS_RW. The process's own rights limit
- *	it, page by page
+ * @prot: CPU: most that devices may do, enum ioas_prot; 0 for IOAS_RW. The process's own rights
+ *	limit it, page by page
  * @vm_fd: VM: file of a KVM machine (KVM_CREATE_VM) of this process; it stays the caller's
  *
  * Fields of other kinds than the space's must be 0.

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,18 @@
 #define INTERRUPTS 0xfee00000ULL
 
 struct fake fake = { .events = -1 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+void fake_lock(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void fake_unlock(void)
+{
+	pthread_mutex_unlock(&lock);
+}
 
 void fake_reset(void)
 {
@@ -207,7 +220,7 @@ static int invalidate(const struct ioasid_invalidate_cache *request)
 	return 0;
 }
 
-void *fake_dma(unsigned int number, uint64_t iova, uint32_t prot)
+static void *dma(unsigned int number, uint64_t iova, uint32_t prot)
 {
 	struct fake_device *dev = &fake.devices[number];
 	struct fake_space *at = space(dev->space);
@@ -223,6 +236,16 @@ void *fake_dma(unsigned int number, uint64_t iova, uint32_t prot)
 		at = space(at->parent);
 	}
 	return NULL;
+}
+
+void *fake_dma(unsigned int number, uint64_t iova, uint32_t prot)
+{
+	void *va;
+
+	fake_lock();
+	va = dma(number, iova, prot);
+	fake_unlock();
+	return va;
 }
 
 /* Devices. */
@@ -351,7 +374,9 @@ static int alloc(struct ioasid_alloc *request)
 	fake.spaces[id].format = request->format;
 	fake.spaces[id].parent = request->parent_id;
 	fake.spaces[request->parent_id].users++;
-	memcpy(&fake.spaces[id].data, (void *)(uintptr_t)request->data_uptr, request->data_len);
+	if (request->data_len)
+		memcpy(&fake.spaces[id].data, (void *)(uintptr_t)request->data_uptr,
+		       request->data_len);
 	request->out_ioasid = id;
 	return 0;
 }
@@ -490,13 +515,19 @@ static int check_extension(struct ioasid_check_extension *request)
 	case IOASID_EXT_ARRAY_MAX:
 		request->out_value = fake.array_max;
 		break;
+	case IOASID_EXT_RING:
+		request->out_value = fake.ring_max;
+		break;
+	case IOASID_EXT_RING_POLL:
+		request->out_value = fake.ring_max > 0;
+		break;
 	default:
 		request->out_value = 0;
 	}
 	return 0;
 }
 
-static int run(unsigned long request, void *arg)
+int fake_run(unsigned long request, void *arg)
 {
 	/* All structures begin with their size. */
 	if (!*(uint32_t *)arg)
@@ -535,6 +566,8 @@ static int run(unsigned long request, void *arg)
 		return invalidate(arg);
 	case IOASID_LOOKUP:
 		return lookup(arg);
+	case IOASID_RING_SETUP:
+		return fake_ring_setup(arg);
 	}
 	return -ENOTTY;
 }
@@ -559,6 +592,12 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	va_start(args, request);
 	arg = va_arg(args, void *);
 	va_end(args);
+	if (request == IOASID_RING_ENTER) {
+		__atomic_fetch_add(&fake.calls[number], 1, __ATOMIC_RELAXED);
+		errno = -fake_ring_enter(arg);
+		return errno ? -1 : 0;
+	}
+	fake_lock();
 	if (request == IOASID_LAST_ERROR) {
 		ret = last_error(arg);
 	} else {
@@ -567,10 +606,11 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 		if (fake.fail_at && may_fail(request, arg) && !--fake.fail_at)
 			ret = refuse(fake.fail_with, 0, "", "made to fail");
 		else
-			ret = run(request, arg);
+			ret = fake_run(request, arg);
 		if (ret)
 			fake.error.out_errno = -ret;
 	}
+	fake_unlock();
 	if (!ret)
 		return 0;
 	errno = -ret;

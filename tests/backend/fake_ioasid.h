@@ -54,7 +54,8 @@ struct fake {
 	uint64_t kinds;
 	uint64_t formats; /* of USER tables */
 	uint32_t array_max;
-	uint64_t last; /* highest IOVA of the devices */
+	uint64_t last;	   /* highest IOVA of the devices */
+	uint32_t ring_max; /* 0: there are no rings */
 	struct fake_device devices[UNREAL_DEVICES];
 	struct fake_space spaces[FAKE_SPACES];	 /* by number; 0 is none */
 	struct fake_map memories[FAKE_MEMORIES]; /* length 0: free */
@@ -69,6 +70,24 @@ struct fake {
 };
 
 extern struct fake fake;
+
+/* A request as ioctl() has it, without what is counted and made to fail. Under the lock. */
+int fake_run(unsigned long request, void *arg);
+void fake_lock(void);
+void fake_unlock(void);
+
+/* fake_ioasid_ring.c: a ring, and a thread that polls it. */
+
+int fake_ring_setup(struct ioasid_ring_setup *request);
+int fake_ring_enter(const struct ioasid_ring_enter *request);
+/* Its end, as that of the file. Return: elements that were carried out. */
+unsigned int fake_ring_stop(void);
+
+/* The element that many from now on fails with this, or the ring ends before it, or before it says
+ * so. */
+#define FAKE_RING_ENDS_BEFORE 0
+#define FAKE_RING_ENDS_AFTER  (-1)
+void fake_ring_break(unsigned int element, int error);
 
 /* A kernel that has nothing yet. */
 void fake_reset(void);

@@ -19,6 +19,9 @@
 
 #include <ioas/ioas.h>
 
+#ifndef FAKE_OPTIONS
+#define FAKE_OPTIONS "" /* of the backend, besides */
+#endif
 #define PAGE  IOAS_PAGE_SIZE
 #define PAGES 512
 
@@ -49,11 +52,11 @@ static inline void fake_rig_open(struct fake_rig *r)
 	struct ioas_ctx_opts opts = {
 		.size = sizeof(opts), .backend = FAKE_BACKEND, .log = fake_log, .log_arg = r
 	};
-	char option[32];
+	char option[64];
 	int fd = fake_fd();
 
 	memset(r, 0, sizeof(*r));
-	snprintf(option, sizeof(option), "fd=%d", fd);
+	snprintf(option, sizeof(option), "fd=%d" FAKE_OPTIONS, fd);
 	opts.backend_options = option;
 	assert_int_equal(ioas_ctx_open(&opts, &r->ctx), 0);
 	close(fd);
