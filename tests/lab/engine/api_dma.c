@@ -152,6 +152,29 @@ static void check_random(struct world *world)
 	CHECK(stats.maps + stats.unmaps == STEPS);
 }
 
+/* Where the kernel takes arrays a batch is one call. */
+static void check_batches(struct world *world)
+{
+	const bool arrays = !strcmp(ioas_ctx_backend(world->ctx), "ioasid");
+	struct ioas_stats before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
+	struct ioas_seg segs[64];
+
+	lab_step("a batch of maps, a batch of unmaps");
+	for (int i = 0; i < 64; i++)
+		segs[i] = (struct ioas_seg){ .va = page_va(world, i), .bytes = PAGE };
+	CHECK(ioas_ctx_stats(world->ctx, &before) == 0);
+	CHECK(ioas_map_batch(world->queue, segs, 64, IOAS_RW) == 64);
+	CHECK(reaches(world, segs[0].iova, 0) && reaches(world, segs[63].iova, 63));
+	CHECK(ioas_unmap_batch(world->queue, segs, 64) == 64);
+	CHECK(!reaches(world, segs[0].iova, 0) && !reaches(world, segs[63].iova, 63));
+	CHECK(ioas_ctx_stats(world->ctx, &after) == 0);
+	printf("    64 maps with %llu system calls, 64 unmaps with %llu\n",
+	       (unsigned long long)(after.map_crossings - before.map_crossings),
+	       (unsigned long long)(after.unmap_crossings - before.unmap_crossings));
+	CHECK(after.map_crossings - before.map_crossings == (arrays ? 1 : 64));
+	CHECK(after.unmap_crossings - before.unmap_crossings == (arrays ? 1 : 64));
+}
+
 static void check_free(struct world *world)
 {
 	int page;
@@ -218,6 +241,7 @@ int main(int argc, char **argv)
 	set_up(&world);
 	check_kinds(&world);
 	check_random(&world);
+	check_batches(&world);
 	check_free(&world);
 	check_hole(&world);
 	tear_down(&world);
