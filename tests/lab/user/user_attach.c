@@ -114,7 +114,8 @@ static void check_parent(struct user_lab *lab)
 	const struct ioas_opts opts = {
 		.size = sizeof(opts),
 		.kind = IOAS_KIND_KERNEL,
-		.aperture = { 0x100000, 0xffffffffff },
+		.aperture = { 0x100000, lab->caps.iova.last < 0xffffffffff ? lab->caps.iova.last
+									   : 0xffffffffff },
 	};
 	struct user_space space, automatic;
 	struct ioas_queue *queue;
@@ -218,15 +219,16 @@ static void check_two_devices(struct user_lab *lab)
 	user_space_close(&space);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static struct user_lab lab;
 
-	user_lab_open(&lab);
+	user_lab_open(&lab, argc, argv);
 	check_replace(&lab);
 	check_names(&lab);
 	check_parent(&lab);
-	check_parent_limits(&lab);
+	if (!lab.shadowed)
+		check_parent_limits(&lab);
 	check_two_devices(&lab);
 	user_lab_close(&lab);
 	return 0;

@@ -15,7 +15,8 @@ static void check_strict(struct user_lab *lab)
 	struct ioas_stats before, after;
 	ioas_iova_t iova;
 
-	lab_step("STRICT: what is mapped is reached, with no system call");
+	lab_step(lab->shadowed ? "STRICT: what is mapped is reached, with one system call"
+			       : "STRICT: what is mapped is reached, with no system call");
 	user_space_open(lab, &space, IOAS_STRICT, NULL);
 	CHECK(ioas_attach(space.as, lab->dev) == 0);
 	user_lab_registers_open(lab);
@@ -24,10 +25,11 @@ static void check_strict(struct user_lab *lab)
 		iova = user_map(&space, user_page(lab, page), IOAS_RW);
 		user_lab_stats(lab, &after);
 		CHECK(after.map_crossings == before.map_crossings);
-		CHECK(after.inval_crossings == before.inval_crossings);
+		CHECK(after.inval_crossings == before.inval_crossings + lab->map_calls);
 		CHECK(user_reaches(lab, iova, page));
 		user_check_no_fault(lab);
 
+		user_lab_stats(lab, &before);
 		user_unmap(&space, iova);
 		user_lab_stats(lab, &after);
 		CHECK(after.inval_crossings == before.inval_crossings + 1);
@@ -37,13 +39,15 @@ static void check_strict(struct user_lab *lab)
 
 	lab_step("read-only memory is read, not written");
 	iova = user_map(&space, user_page(lab, 0), IOAS_READ);
-	CHECK(user_is_read(lab, iova, 0));
+	CHECK(lab->shadowed || user_is_read(lab, iova, 0));
 	user_check_no_fault(lab);
 	CHECK(!user_reaches(lab, iova, 0));
 	user_check_fault(lab, iova, IOAS_FAULT_PERMISSION, IOAS_WRITE);
 	user_unmap(&space, iova);
-	CHECK(!user_is_read(lab, iova, 0));
-	user_check_fault(lab, iova, IOAS_FAULT_NOT_PRESENT, IOAS_READ);
+	if (!lab->shadowed) {
+		CHECK(!user_is_read(lab, iova, 0));
+		user_check_fault(lab, iova, IOAS_FAULT_NOT_PRESENT, IOAS_READ);
+	}
 
 	user_lab_registers_close(lab);
 	CHECK(ioas_detach(lab->dev) == 0);
@@ -85,7 +89,8 @@ static void check_batched(struct user_lab *lab)
 	CHECK(!user_reaches(lab, iova[7], 7));
 	user_check_fault(lab, iova[7], IOAS_FAULT_NOT_PRESENT, IOAS_WRITE);
 
-	lab_step("BATCHED: 2560 maps and unmaps, a system call for each 256");
+	lab_step(lab->shadowed ? "BATCHED: 2560 maps, each a system call that takes unmaps along"
+			       : "BATCHED: 2560 maps and unmaps, a system call for each 256");
 	user_lab_stats(lab, &before);
 	for (int round = 0; round < 20; round++) {
 		for (int i = 0; i < 128; i++)
@@ -101,7 +106,7 @@ static void check_batched(struct user_lab *lab)
 	       (unsigned long long)(after.inval_crossings - before.inval_crossings));
 	CHECK(after.maps == before.maps + 2560 && after.unmaps == before.unmaps + 2560);
 	CHECK(after.map_crossings == before.map_crossings);
-	CHECK(after.inval_crossings - before.inval_crossings <= 10);
+	CHECK(after.inval_crossings - before.inval_crossings <= 10 + 2560 * lab->map_calls);
 
 	user_lab_registers_close(lab);
 	CHECK(ioas_detach(lab->dev) == 0);
@@ -131,8 +136,9 @@ static void check_many(struct user_lab *lab)
 	user_lab_stats(lab, &before);
 	CHECK(ioas_unmap_batch(space.queue, segs, PAGES / 2) == PAGES / 2);
 	user_lab_stats(lab, &after);
-	CHECK(after.inval_crossings == before.inval_crossings + 1);
-	CHECK(after.inval_flushes == before.inval_flushes + 1);
+	/* A kernel that walks the table would walk all of it for a flush. */
+	CHECK(after.inval_crossings == before.inval_crossings + (lab->shadowed ? 2 : 1));
+	CHECK(after.inval_flushes == before.inval_flushes + !lab->shadowed);
 	CHECK(!user_reaches(lab, segs[0].iova, 0));
 	user_check_fault(lab, segs[0].iova, IOAS_FAULT_NOT_PRESENT, IOAS_WRITE);
 	CHECK(!user_reaches(lab, segs[511].iova, 511));
@@ -170,7 +176,7 @@ static void check_window(struct user_lab *lab)
 	CHECK(ioas_window_grant(space.queue, window, slots, 64) == 0);
 	user_lab_stats(lab, &after);
 	CHECK(after.map_crossings == before.map_crossings);
-	CHECK(after.inval_crossings == before.inval_crossings);
+	CHECK(after.inval_crossings == before.inval_crossings + lab->map_calls);
 	CHECK(user_reaches(lab, iova + 3 * PAGE, 3));
 	CHECK(user_reaches(lab, iova + 189 * PAGE, 189));
 	user_check_no_fault(lab);
@@ -227,12 +233,13 @@ int main(int argc, char **argv)
 {
 	static struct user_lab lab;
 
-	user_lab_open(&lab);
+	user_lab_open(&lab, argc, argv);
 	check_strict(&lab);
 	check_batched(&lab);
 	check_many(&lab);
 	check_window(&lab);
-	check_flood(&lab);
+	if (!lab.shadowed)
+		check_flood(&lab);
 	user_lab_close(&lab);
 	return 0;
 }

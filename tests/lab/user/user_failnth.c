@@ -125,7 +125,7 @@ int main(void)
 {
 	static struct user_lab lab;
 
-	user_lab_open(&lab);
+	user_lab_open(&lab, 0, NULL);
 	open_fail_nth();
 	CHECK(check_prepare(&lab) > 0);
 	check_invalidate(&lab);

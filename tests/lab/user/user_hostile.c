@@ -172,7 +172,7 @@ int main(void)
 	static struct user_lab lab;
 	struct user_space space;
 
-	user_lab_open(&lab);
+	user_lab_open(&lab, 0, NULL);
 	user_space_open(&lab, &space, IOAS_STRICT, NULL);
 	CHECK(ioas_attach(space.as, lab.dev) == 0);
 	user_lab_registers_open(&lab);

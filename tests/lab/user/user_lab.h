@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the programs of this folder share: a context on the backend iommufd with the edu device, and
- * USER spaces in it. A program ends at the first thing that is not as promised; where the machine
- * has no USER spaces it is skipped.
+ * What the programs of this folder share: a context on the backend iommufd, or ioasid, with the edu
+ * device, and USER spaces in it. A program ends at the first thing that is not as promised; where
+ * the machine has no USER spaces it is skipped.
+ *
+ * Hardware that nests walks the table itself: a map is no system call, and a refused DMA is
+ * reported. Where the kernel shadows the table (ioasid) a map is one, and who reports is the
+ * IOMMU's driver: those of x86 write to the kernel's log only, so nothing is read from faults
+ * there.
  */
 #ifndef LAB_USER_LAB_H
 #define LAB_USER_LAB_H
@@ -19,6 +24,9 @@ struct user_lab {
 	struct ioas_ctx *ctx;
 	struct ioas_dev *dev; /* edu */
 	struct ioas_mem *mem;
+	bool shadowed;
+	unsigned int map_calls; /* system calls of a map */
+	struct ioas_caps caps;
 	void *registers;
 	uint64_t registers_bytes;
 	struct edu edu;
@@ -29,7 +37,8 @@ struct user_space {
 	struct ioas_queue *queue;
 };
 
-void user_lab_open(struct user_lab *lab);
+/* The backend is that of the command line, iommufd if there is none. */
+void user_lab_open(struct user_lab *lab, int argc, char **argv);
 void user_lab_close(struct user_lab *lab);
 
 /* How many objects the kernel would not destroy: something was left on them. */
@@ -52,9 +61,10 @@ void user_unmap(struct user_space *space, ioas_iova_t iova);
 
 /* What edu writes to (reads from) an IOVA is what a page of the memory holds. */
 bool user_reaches(struct user_lab *lab, ioas_iova_t iova, int page);
-bool user_is_read(struct user_lab *lab, ioas_iova_t iova, int page);
+bool user_is_read(struct user_lab *lab, ioas_iova_t iova, int page); /* not if shadowed */
 
-/* Every fault since the last look was of edu, at this IOVA, and there was at least one. */
+/* Every fault since the last look was of edu, at this IOVA, and there was at least one (unless
+ * shadowed). */
 void user_check_fault(struct user_lab *lab, ioas_iova_t iova, enum ioas_fault_reason reason,
 		      uint32_t prot);
 /* Reads faults until none come any more. Return: how many. */

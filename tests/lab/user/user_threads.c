@@ -112,11 +112,11 @@ static void run(struct user_lab *lab)
 	user_space_close(&other);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static struct user_lab lab;
 
-	user_lab_open(&lab);
+	user_lab_open(&lab, argc, argv);
 	lab_step("four threads, STRICT");
 	run(&lab);
 	user_lab_close(&lab);
