@@ -21,6 +21,7 @@
 #define STEPS 4000
 
 struct world {
+	const char *options; /* of the backend, or NULL */
 	struct ioas_ctx *ctx;
 	struct ioas_dev *dev;
 	struct ioas_mem *mem;
@@ -45,6 +46,7 @@ static void open_context(struct world *world, const char *backend, const char *d
 {
 	struct ioas_ctx_opts opts = { .size = sizeof(opts),
 				      .backend = backend,
+				      .backend_options = world->options,
 				      .log = ioas_log_stderr };
 	const char *expected = chosen(driver);
 	int ret;
@@ -55,6 +57,8 @@ static void open_context(struct world *world, const char *backend, const char *d
 	ret = ioas_ctx_open(&opts, &world->ctx);
 	if (ret == -ENODEV && !strcmp(backend, "iommufd") && !strcmp(expected, "type1"))
 		lab_skip("the kernel has no iommufd");
+	if (ret == -EOPNOTSUPP && world->options)
+		lab_skip("the module has no such option");
 	CHECK(ret == 0);
 	printf("    %s\n", ioas_ctx_why(world->ctx));
 	CHECK(!strcmp(ioas_ctx_backend(world->ctx), strcmp(backend, "auto") ? backend : expected));
@@ -150,6 +154,7 @@ static void check_random(struct world *world)
 	       (unsigned long long)stats.maps, (unsigned long long)stats.map_crossings,
 	       (unsigned long long)stats.unmaps, (unsigned long long)stats.unmap_crossings);
 	CHECK(stats.maps + stats.unmaps == STEPS);
+	CHECK(!world->options || stats.map_crossings + stats.unmap_crossings < STEPS / 2);
 }
 
 /* Where the kernel takes arrays a batch is one call. */
@@ -171,6 +176,9 @@ static void check_batches(struct world *world)
 	printf("    64 maps with %llu system calls, 64 unmaps with %llu\n",
 	       (unsigned long long)(after.map_crossings - before.map_crossings),
 	       (unsigned long long)(after.unmap_crossings - before.unmap_crossings));
+	/* A ring costs a call when its poller sleeps, and when the machine is busy. */
+	if (world->options)
+		return;
 	CHECK(after.map_crossings - before.map_crossings == (arrays ? 1 : 64));
 	CHECK(after.unmap_crossings - before.unmap_crossings == (arrays ? 1 : 64));
 }
@@ -235,8 +243,9 @@ int main(int argc, char **argv)
 {
 	static struct world world;
 
-	if (argc < 2 || argc > 3)
-		FAIL("usage: %s auto|type1|iommufd|ioasid [DRIVER]", argv[0]);
+	if (argc < 2 || argc > 4)
+		FAIL("usage: %s auto|type1|iommufd|ioasid [DRIVER [OPTIONS]]", argv[0]);
+	world.options = argc == 4 ? argv[3] : NULL;
 	open_context(&world, argv[1], argc == 3 ? argv[2] : "vfio-pci");
 	set_up(&world);
 	check_kinds(&world);
