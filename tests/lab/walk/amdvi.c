@@ -123,11 +123,11 @@ static bool amd_fault(struct iommu *iommu, struct iommu_fault *fault)
 	return true;
 }
 
-#define OF_ALL_VERSIONS                                                                     \
-	.map = &board_x86,                                                                  \
-	.formats = { IOAS_FORMAT_AMDV1_L4, IOAS_FORMAT_AMDV1_L5, IOAS_FORMAT_AMDV1_L6 },    \
-	.start = amd_start, .attach = amd_attach, .forget = amd_forget, .flush = amd_flush, \
-	.fault = amd_fault, .hole = 0xfee00000, .hole_end = 0xfef00000
+#define OF_ALL_VERSIONS                                                                    \
+	.map = &board_x86,                                                                 \
+	.formats = { IOAS_FORMAT_AMDV1_L4, IOAS_FORMAT_AMDV1_L5, IOAS_FORMAT_AMDV1_L6 },   \
+	.output_bits = 52, .start = amd_start, .attach = amd_attach, .forget = amd_forget, \
+	.flush = amd_flush, .fault = amd_fault, .hole = 0xfee00000, .hole_end = 0xfef00000
 
 const struct iommu_ops iommu_amd = {
 	.name = "amd",

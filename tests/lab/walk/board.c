@@ -30,6 +30,8 @@ bool board_has(const struct board *board, uint64_t addr)
 
 void *board_at(const struct board *board, uint64_t addr)
 {
+	if (board->window && addr - board->window_addr < BOARD_WINDOW_BYTES)
+		return board->window + (addr - board->window_addr);
 	if (!board_has(board, addr)) {
 		printf("# no memory at 0x%llx\n", (unsigned long long)addr);
 		exit(1);
@@ -101,6 +103,17 @@ void board_config_write(struct board *board, unsigned int devfn, unsigned int re
 #define PCI_COMMAND	       0x04
 #define PCI_COMMAND_MEMORY_DMA 0x06
 #define PCI_BAR0	       0x10
+#define PCI_BAR2	       0x18
+
+#define IVSHMEM_DEVFN 0x28
+
+void board_move_window(struct board *board, uint64_t addr)
+{
+	board_config_write(board, IVSHMEM_DEVFN, PCI_BAR2, addr);
+	board_config_write(board, IVSHMEM_DEVFN, PCI_BAR2 + 4, addr >> 32);
+	board_config_write(board, IVSHMEM_DEVFN, PCI_COMMAND, PCI_COMMAND_MEMORY_DMA);
+	board->window_addr = addr;
+}
 
 #define EDU_ID	     0x00
 #define EDU_SOURCE   0x80
@@ -112,7 +125,18 @@ void board_config_write(struct board *board, unsigned int devfn, unsigned int re
 #define EDU_BUFFER   0x40000
 #define EDU_ID_VALUE 0x010000ed
 
-void board_open(struct board *board, const struct board_map *map, int qemu_fd, int ram_fd)
+static void *share(void *where, uint64_t bytes, int flags, int fd, uint64_t offset)
+{
+	void *memory = mmap(where, bytes, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_NORESERVE | flags, fd, offset);
+
+	if (memory == MAP_FAILED)
+		die("mmap");
+	return memory;
+}
+
+void board_open(struct board *board, const struct board_map *map, int qemu_fd, int ram_fd,
+		int window_fd)
 {
 	struct stat stat;
 	uint32_t id;
@@ -123,10 +147,10 @@ void board_open(struct board *board, const struct board_map *map, int qemu_fd, i
 	if (fstat(ram_fd, &stat))
 		die("fstat");
 	board->ram_bytes = stat.st_size - map->low;
-	board->ram = mmap((void *)(uintptr_t)map->ram, board->ram_bytes, PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE, ram_fd, map->low);
-	if (board->ram == MAP_FAILED)
-		die("mmap");
+	board->ram = share((void *)(uintptr_t)map->ram, board->ram_bytes, MAP_FIXED_NOREPLACE,
+			   ram_fd, map->low);
+	if (window_fd >= 0)
+		board->window = share(NULL, BOARD_WINDOW_BYTES, 0, window_fd, 0);
 	board->mem = (struct pt_mem){ mem_alloc, mem_free, 0 };
 	qemu_open(&board->qemu, qemu_fd);
 	board_config_write(board, EDU_DEVFN, PCI_BAR0, map->edu);

@@ -40,6 +40,8 @@ struct board {
 	int ram_fd;
 	uint8_t *ram;
 	uint64_t ram_bytes;
+	uint8_t *window; /* memory of a device, or NULL */
+	uint64_t window_addr;
 	struct pt_mem mem; /* pages for a pt, in a size that may change from one pt to the next */
 	uint64_t pages;	   /* handed out */
 	struct board_page *free[17];
@@ -47,10 +49,17 @@ struct board {
 
 #define EDU_DEVFN 0x20 /* device 4, function 0, on the root bus */
 
-void board_open(struct board *board, const struct board_map *map, int qemu_fd, int ram_fd);
+/* @window_fd: memory of the device ivshmem; -1: there is none. */
+void board_open(struct board *board, const struct board_map *map, int qemu_fd, int ram_fd,
+		int window_fd);
 
-/* Memory at a physical address; an address that has none ends the test. */
+/* Put the device's memory, 1 GiB, where no other memory could be. */
+#define BOARD_WINDOW_BYTES ((uint64_t)1 << 30)
+void board_move_window(struct board *board, uint64_t addr);
+
+/* Memory at a physical address, the window's as well; an address that has none ends the test. */
 void *board_at(const struct board *board, uint64_t addr);
+/* Is it one of memory proper? */
 bool board_has(const struct board *board, uint64_t addr);
 
 /* Where data may be. */

@@ -25,6 +25,8 @@ struct iommu;
 
 /**
  * struct iommu_ops - an IOMMU
+ * @output_bits: width of the addresses that entries hold, where a machine can have memory at all
+ *	of them; 0: it cannot
  * @start: enable it, with no table for the device
  * @attach: give the device a table; what was cached of another is forgotten
  * @forget: invalidate the leaves of a range
@@ -35,6 +37,7 @@ struct iommu_ops {
 	const char *name;
 	const struct board_map *map;
 	enum ioas_format formats[3];
+	unsigned int output_bits;
 	void (*start)(struct iommu *iommu);
 	void (*attach)(struct iommu *iommu, enum ioas_format format, uint64_t root);
 	void (*forget)(struct iommu *iommu, uint64_t iova, uint64_t bytes);

@@ -208,8 +208,9 @@ static bool vtd_fault(struct iommu *iommu, struct iommu_fault *fault)
 }
 
 #define OF_BOTH_MODES                                                                    \
-	.map = &board_x86, .forget = vtd_forget, .flush = vtd_flush, .fault = vtd_fault, \
-	.hits_are_silent = true, .key_bits = 64, .hole = 0xfee00000, .hole_end = 0xfef00000
+	.map = &board_x86, .output_bits = 48, .forget = vtd_forget, .flush = vtd_flush,  \
+	.fault = vtd_fault, .hits_are_silent = true, .key_bits = 64, .hole = 0xfee00000, \
+	.hole_end = 0xfef00000
 
 const struct iommu_ops iommu_vtd = {
 	.name = "vtd",

@@ -4,7 +4,7 @@
  * device, what the IOMMU does is compared with what pt_lookup() and the list of mappings say, and
  * the records of those that it stopped with where and why they ought to be.
  *
- *	walk IOMMU QEMU-FD RAM-FD [SEED]
+ *	walk IOMMU QEMU-FD RAM-FD WINDOW-FD [SEED]
  *
  * The suite starts it beside a QEMU. It prints TAP when CMOCKA_MESSAGE_OUTPUT says so. The same
  * seed makes the same tables and accesses.
@@ -21,6 +21,7 @@
 #define SEED	      1
 #define SCRATCH	      0 /* offset in data memory of a page that nothing is mapped to */
 #define MAILBOX	      4096
+#define WINDOW_BIT    40 /* memory ends below */
 #define FIRST_DATA    ((uint64_t)1 << 30)
 
 static struct board board;
@@ -511,6 +512,31 @@ static void our_walkers_agree(void **state)
 	rig_stop(&s.rig);
 }
 
+/* Output addresses that memory does not have: a device's memory is there, in leaves of each size.
+ */
+static void every_output_address_bit(void **state)
+{
+	struct rig r;
+
+	rig_start(&r, *state);
+	for (unsigned int bit = WINDOW_BIT; bit < iommu.ops->output_bits; bit++) {
+		board_move_window(&board, BIT(bit));
+		for (unsigned int level = 0; level < fmt->leaf_levels; level++) {
+			const uint64_t bytes = leaf_size(level);
+			const uint64_t offset =
+				roll(&r.maps.dice, BOARD_WINDOW_BYTES / bytes) * bytes;
+			const struct mapping *mapping =
+				map_listed(&r.maps, (struct mapping){ L2(30 + level), bytes,
+								      BIT(bit) + offset, IOAS_RW });
+
+			probe_mapping(&r.maps, mapping);
+			remove_last(&r);
+			forget(&r.maps, mapping->iova, bytes);
+		}
+	}
+	rig_stop(&r);
+}
+
 static bool walked(enum ioas_format format)
 {
 	for (size_t i = 0; i < COUNT(iommu.ops->formats); i++)
@@ -531,23 +557,25 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_change_needs_its_invalidation),
 		cmocka_unit_test(a_wrong_bit_is_noticed),
 		cmocka_unit_test(our_walkers_agree),
+		cmocka_unit_test(every_output_address_bit), /* the last: some have it not */
 	};
 
 	int failed;
 
-	for (size_t i = 0; argc >= 4 && i < COUNT(all); i++)
+	for (size_t i = 0; argc >= 5 && i < COUNT(all); i++)
 		if (!strcmp(all[i]->name, argv[1]))
 			iommu.ops = all[i];
 	if (!iommu.ops) {
-		fprintf(stderr, "usage: walk IOMMU QEMU-FD RAM-FD [SEED]\n");
+		fprintf(stderr, "usage: walk IOMMU QEMU-FD RAM-FD WINDOW-FD [SEED]\n");
 		return 2;
 	}
-	if (argc > 4)
-		seed = strtoull(argv[4], NULL, 0);
+	if (argc > 5)
+		seed = strtoull(argv[5], NULL, 0);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	board_open(&board, iommu.ops->map, atoi(argv[2]), atoi(argv[3]));
+	board_open(&board, iommu.ops->map, atoi(argv[2]), atoi(argv[3]), atoi(argv[4]));
 	iommu.ops->start(&iommu);
-	failed = run_formats(iommu.ops->name, tests, COUNT(tests), walked);
+	failed =
+		run_formats(iommu.ops->name, tests, COUNT(tests) - !iommu.ops->output_bits, walked);
 	printf("# %s: %lu accesses, %lu records of faults, %lu requests not for QEMU, seed %" PRIu64
 	       "\n",
 	       iommu.ops->name, counts.accesses, counts.records, counts.unanswered, seed);
