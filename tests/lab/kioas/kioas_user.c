@@ -7,6 +7,8 @@
 #include "user_table.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -264,6 +266,86 @@ static void check_identity(struct kioas_lab *lab)
 	CHECK(kioas_unregister(lab->fd, tables, 5 * PAGE) == 0);
 }
 
+/* Each has slots of its own in one table, of which it knows what they mean at any time. */
+struct crowd {
+	struct user_table *table;
+	int fd;
+	atomic_uint number;
+	atomic_bool stop;
+};
+
+#define THREADS 3
+
+static void *table_thread(void *argument)
+{
+	struct crowd *crowd = argument;
+	const unsigned int number = crowd->number++;
+	unsigned int changes = 0;
+
+	for (; !crowd->stop || changes < 20; changes++) {
+		const uint64_t iova = slot_iova(number * 8 + changes % 8);
+		const uint64_t bytes = (1 + changes % 5) * PAGE;
+
+		user_table_map(crowd->table, iova, bytes, changes % 64 * PAGE, RW);
+		CHECK(kioas_invalidate_range(crowd->fd, crowd->table->space, iova, bytes) == 0);
+		user_table_check(crowd->table, crowd->fd, iova);
+		user_table_check(crowd->table, crowd->fd, iova + bytes - 1);
+		user_table_unmap(crowd->table, iova, bytes);
+		CHECK(kioas_invalidate_range(crowd->fd, crowd->table->space, iova, bytes) == 0);
+		user_table_check(crowd->table, crowd->fd, iova);
+		user_table_check(crowd->table, crowd->fd, iova + bytes - 1);
+	}
+	return NULL;
+}
+
+/* Data come and go in the parent. */
+static void *parent_thread(void *argument)
+{
+	struct crowd *crowd = argument;
+
+	for (uint64_t i = 0; !crowd->stop; i++) {
+		const uint64_t offset = i % 64 * PAGE;
+
+		CHECK(kioas_unmap_one(crowd->fd, crowd->table->parent, DATA_ADDRESS + offset,
+				      PAGE) == 0);
+		CHECK(kioas_map_one(crowd->fd, crowd->table->parent, DATA_ADDRESS + offset,
+				    crowd->table->data + offset, PAGE, RW) == 0);
+	}
+	return NULL;
+}
+
+static void check_threads(struct kioas_lab *lab)
+{
+	struct user_table table;
+	struct crowd crowd = { .table = &table, .fd = lab->fd };
+	pthread_t threads[THREADS + 1];
+
+	lab_step(
+		"threads in one table, under a parent that changes, while the device comes and goes");
+	user_table_open(&table, lab->fd, IOASID_FORMAT_X86_64_L4);
+	for (int i = 0; i < THREADS; i++)
+		CHECK(pthread_create(&threads[i], NULL, table_thread, &crowd) == 0);
+	CHECK(pthread_create(&threads[THREADS], NULL, parent_thread, &crowd) == 0);
+	for (int i = 0; i < 20; i++) {
+		CHECK(kioas_attach(lab->fd, lab->dev_id, table.space) == 0);
+		CHECK(kioas_control(lab->fd, lab->dev_id, IOASID_DEVICE_MASTER_ON) == 0);
+		if (i % 8 == 0)
+			edu_write_memory(&lab->edu, slot_iova(i), EDU_TRANSFER_BYTES);
+		CHECK(kioas_detach(lab->fd, lab->dev_id) == 0);
+	}
+	crowd.stop = true;
+	for (int i = 0; i <= THREADS; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	CHECK(kioas_attach(lab->fd, lab->dev_id, table.space) == 0);
+	CHECK(kioas_control(lab->fd, lab->dev_id, IOASID_DEVICE_MASTER_ON) == 0);
+	user_table_map(&table, IOVA, PAGE, 5 * PAGE, RW);
+	CHECK(kioas_invalidate_range(lab->fd, table.space, IOVA, PAGE) == 0);
+	CHECK(edu_reaches(&lab->edu, IOVA, table.data + 5 * PAGE));
+	CHECK(!edu_reaches(&lab->edu, slot_iova(9), table.data + 6 * PAGE));
+	CHECK(kioas_detach(lab->fd, lab->dev_id) == 0);
+	user_table_close(&table, lab->fd);
+}
+
 int main(void)
 {
 	const uint64_t pins = lab_pins();
@@ -277,6 +359,7 @@ int main(void)
 	for (unsigned int format = 1; format <= FORMATS; format++)
 		check_format(&lab, format);
 	check_identity(&lab);
+	check_threads(&lab);
 	user_table_open(&table, lab.fd, IOASID_FORMAT_X86_64_L4);
 	CHECK(kioas_attach(lab.fd, lab.dev_id, table.space) == 0);
 	CHECK(kioas_control(lab.fd, lab.dev_id, IOASID_DEVICE_MASTER_ON) == 0);

@@ -10,11 +10,10 @@
 static void *page_alloc(struct pt_mem *mem, uint64_t *addr)
 {
 	struct user_table *table = (struct user_table *)mem;
-	uint64_t bytes = 1UL << mem->page_lg2, at = table->used;
+	uint64_t bytes = 1UL << mem->page_lg2, at = atomic_fetch_add(&table->used, bytes);
 
 	if (at + bytes > TABLES_BYTES)
 		return NULL;
-	table->used += bytes;
 	*addr = TABLES_ADDRESS + at;
 	return table->tables + at;
 }

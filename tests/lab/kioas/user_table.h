@@ -21,7 +21,7 @@ struct user_table {
 	uint32_t parent;
 	uint32_t space;
 	uint8_t *tables;
-	uint64_t used;
+	_Atomic uint64_t used;
 	uint8_t *data;
 	struct pt *pt;
 };
@@ -30,7 +30,7 @@ struct user_table {
 void user_table_open(struct user_table *table, int fd, enum ioasid_format format);
 void user_table_close(struct user_table *table, int fd);
 
-/* Writes to the table; tells nobody. @offset is into the data. */
+/* Writes to the table; tells nobody. @offset is into the data. Threads have ranges of their own. */
 void user_table_map(struct user_table *table, uint64_t iova, uint64_t bytes, uint64_t offset,
 		    uint32_t prot);
 void user_table_unmap(struct user_table *table, uint64_t iova, uint64_t bytes);
