@@ -434,10 +434,11 @@ static bool kioas_inval_names_devices(const struct ioasid_inval_entry *entries, 
 	return false;
 }
 
-static void kioas_inval_ranges(const struct ioasid_inval_entry *entries, u32 count,
-			       struct ioasid_range *ranges)
+/* Ascending, and apart from each other: neighbours are read together. Return: how many. */
+static u32 kioas_inval_ranges(const struct ioasid_inval_entry *entries, u32 count,
+			      struct ioasid_range *ranges)
 {
-	u32 i;
+	u32 i, last = 0;
 
 	for (i = 0; i < count; i++)
 		ranges[i] = entries[i].type == IOASID_INVAL_ALL
@@ -447,6 +448,12 @@ static void kioas_inval_ranges(const struct ioasid_inval_entry *entries, u32 cou
 					      entries[i].iova + (entries[i].length - 1),
 				      };
 	sort(ranges, count, sizeof(*ranges), kioas_range_order, NULL);
+	for (i = 1; i < count; i++)
+		if (ranges[last].last == U64_MAX || ranges[i].start <= ranges[last].last + 1)
+			ranges[last].last = max(ranges[last].last, ranges[i].last);
+		else
+			ranges[++last] = ranges[i];
+	return last + 1;
 }
 
 static int kioas_user_invalidate(struct kioas_call *call, struct kioas_space *space,
@@ -465,7 +472,7 @@ static int kioas_user_invalidate(struct kioas_call *call, struct kioas_space *sp
 		if (!ranges)
 			return -ENOMEM;
 	}
-	kioas_inval_ranges(entries, count, ranges);
+	count = kioas_inval_ranges(entries, count, ranges);
 	ret = kioas_space_lock(call, space);
 	if (!ret) {
 		ret = kioas_shadow_update(call, space, NULL, ranges, count);

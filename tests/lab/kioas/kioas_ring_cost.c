@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What maps and unmaps cost one by one, as arrays, through a ring, and through a ring that the
- * kernel polls: crossings are counted where they are made; times are of this machine and this run.
+ * What maps and unmaps cost one by one, as arrays, as entries of a table that the kernel shadows,
+ * through a ring, and through a ring that the kernel polls: crossings are counted where they are
+ * made; times are of this machine and this run.
  */
 #include "ring_lab.h"
+#include "user_table.h"
 
 #include <glob.h>
 #include <sched.h>
@@ -28,6 +30,7 @@ struct work {
 	struct ring ring;
 	uint32_t space;
 	uint8_t *memory;
+	struct user_table table;
 };
 
 static double now_ns(void)
@@ -71,6 +74,29 @@ static unsigned int arrays(struct work *work)
 	for (int i = 0; i < COUNT; i += BATCH, calls += 2) {
 		CHECK(kioas_map(work->lab.fd, work->space, maps, BATCH) == 0);
 		CHECK(kioas_unmap(work->lab.fd, work->space, unmaps, BATCH) == 0);
+	}
+	return calls;
+}
+
+/* Stores, and an array of invalidations for each batch of them */
+static unsigned int shadowed(struct work *work)
+{
+	struct ioasid_inval_entry invals[BATCH];
+	unsigned int calls = 0;
+
+	for (int k = 0; k < BATCH; k++)
+		invals[k] = (struct ioasid_inval_entry){
+			.type = IOASID_INVAL_RANGE,
+			.iova = IOVA + k * PAGE,
+			.length = PAGE,
+		};
+	for (int i = 0; i < COUNT; i += BATCH, calls += 2) {
+		for (int k = 0; k < BATCH; k++)
+			user_table_map(&work->table, IOVA + k * PAGE, PAGE, k * PAGE, RW);
+		CHECK(kioas_invalidate(work->lab.fd, work->table.space, invals, BATCH) == 0);
+		for (int k = 0; k < BATCH; k++)
+			user_table_unmap(&work->table, IOVA + k * PAGE, PAGE);
+		CHECK(kioas_invalidate(work->lab.fd, work->table.space, invals, BATCH) == 0);
 	}
 	return calls;
 }
@@ -137,7 +163,7 @@ static struct cost measure(struct work *work, const char *name, unsigned int (*r
 		if (ns < cost.ns)
 			cost = (struct cost){ calls, ns };
 	}
-	printf("    %-22s %6u calls for %u maps and unmaps, %8.0f ns each\n", name, cost.calls,
+	printf("    %-23s %6u calls for %u maps and unmaps, %8.0f ns each\n", name, cost.calls,
 	       2 * COUNT, cost.ns);
 	return cost;
 }
@@ -189,19 +215,23 @@ static void work_open(struct work *work, uint32_t flags)
 
 int main(void)
 {
-	struct cost single, array, ring, poller;
+	struct cost single, array, shadow, ring, poller;
 	struct work work;
 
 	work_open(&work, 0);
 	single = measure(&work, "one by one", one_by_one);
 	array = measure(&work, "arrays of 64", arrays);
 	ring = measure(&work, "ring, 128 per doorbell", doorbell);
+	user_table_open(&work.table, work.lab.fd, IOASID_FORMAT_X86_64_L4);
+	CHECK(kioas_attach(work.lab.fd, work.lab.dev_id, work.table.space) == 0);
+	shadow = measure(&work, "table, 64 invalidations", shadowed);
 	kioas_lab_close(&work.lab);
 	CHECK(munmap(work.ring.head, work.ring.setup.out_length) == 0);
 	work_open(&work, IOASID_RING_SETUP_POLL);
 	keep_apart();
 	poller = measure(&work, "ring that is polled", polled);
 	CHECK(single.calls >= 10 * array.calls);
+	CHECK(single.calls >= 10 * shadow.calls);
 	CHECK(single.calls >= 10 * ring.calls);
 	CHECK(single.calls >= 10 * poller.calls);
 	/* A kernel with checkers spends its time in these: there it is hardly less. */
