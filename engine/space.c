@@ -422,6 +422,30 @@ int ioas_destroy(struct ioas *as)
 	return ret;
 }
 
+int ioas_sync(struct ioas *as, const void *va, size_t bytes)
+{
+	const struct be_inval range = { .iova = (uintptr_t)va, .bytes = bytes };
+	struct ioas_ctx *ctx = as->ctx;
+	unsigned int crossings = 0;
+	uint64_t last;
+	int ret;
+
+	if (as->kind != IOAS_KIND_CPU)
+		return diag_fail(&ctx->diag, -EOPNOTSUPP,
+				 "sync is for CPU spaces, this is a %s one",
+				 ioas_kind_name(as->kind));
+	if (bytes && (((uintptr_t)va | bytes) & (IOAS_PAGE_SIZE - 1) ||
+		      __builtin_add_overflow((uintptr_t)va, bytes - 1, &last)))
+		return diag_fail(&ctx->diag, -EINVAL,
+				 "sync: va %p, %zu bytes: not aligned to 4096, or overflows", va,
+				 bytes);
+	ret = ctx->be->ops->invalidate(as->be_space, &range, bytes ? 1 : 0, &crossings);
+	pthread_mutex_lock(&ctx->lock);
+	ctx->gone_inval.crossings += crossings;
+	pthread_mutex_unlock(&ctx->lock);
+	return ret;
+}
+
 enum ioas_kind ioas_get_kind(const struct ioas *as)
 {
 	return as->kind;

@@ -186,9 +186,9 @@ struct be_ops {
 		     unsigned int *done, unsigned int *crossings);
 
 	/*
-	 * USER spaces. count 0 flushes everything of the space. Returns 0 only after all of it
-	 * has completed in hardware, DMA in flight included; on error nothing may be taken as
-	 * done and the caller issues all of it again.
+	 * USER spaces, and CPU ones, for what the process has mapped. count 0 flushes everything of
+	 * the space. Returns 0 only after all of it has completed in hardware, DMA in flight
+	 * included; on error nothing may be taken as done and the caller issues all of it again.
 	 */
 	int (*invalidate)(struct be_space *space, const struct be_inval *ranges,
 			  unsigned int count, unsigned int *crossings);

@@ -73,6 +73,18 @@ int ioas_attach(struct ioas *as, struct ioas_dev *dev);
 /* Block the device. Return: 0, or -ENOENT when it is not attached. */
 int ioas_detach(struct ioas_dev *dev);
 
+/**
+ * ioas_sync - bring a CPU space into step with what the process has
+ * @va: start, aligned to 4096
+ * @bytes: length, a multiple of 4096; 0 for the whole space, whatever @va is
+ *
+ * What the process unmaps or protects is out of the devices' reach when its own call returns. What it
+ * maps, or allows again, comes with this call: devices reach it when it returns. (Attaching does the
+ * same for all of the space.) Any thread. Return: 0; -EINVAL; -EOPNOTSUPP not a CPU space; -ENOMEM no
+ * memory, or RLIMIT_MEMLOCK; or another error of the backend.
+ */
+int ioas_sync(struct ioas *as, const void *va, size_t bytes);
+
 enum ioas_kind ioas_get_kind(const struct ioas *as);
 enum ioas_mode ioas_get_mode(const struct ioas *as);
 enum ioas_format ioas_get_format(const struct ioas *as);

@@ -201,6 +201,10 @@ static int invalidate(const struct ioasid_invalidate_cache *request)
 	struct fake_space *user = space(request->ioasid);
 
 	fake.entries = request->count;
+	if (user && user->kind == IOASID_KIND_CPU) {
+		fake.synced = entries[0];
+		return 0;
+	}
 	if (!user || user->kind != IOASID_KIND_USER)
 		return refuse(ENOENT, 0, "ioasid", "no USER space");
 	if (!request->count || request->count > fake.array_max ||

@@ -63,9 +63,10 @@ struct fake {
 	unsigned int calls[32];			 /* of these, by number from IOASID_BASE on */
 	unsigned int fail_at; /* this request from now on fails, 1 the next; 0: none */
 	int fail_with;
-	bool mute;	      /* no words for failures */
-	unsigned int entries; /* of the last array */
-	int events;	      /* where events are written to */
+	bool mute;			  /* no words for failures */
+	unsigned int entries;		  /* of the last array */
+	struct ioasid_inval_entry synced; /* of the last INVALIDATE_CACHE of a CPU space */
+	int events;			  /* where events are written to */
 	struct ioasid_last_error error;
 };
 

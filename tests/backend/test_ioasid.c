@@ -232,6 +232,16 @@ static void other_kinds(void **state)
 	assert_int_equal(prot, IOAS_READ);
 	assert_int_equal(ioas_lookup(r.q, 0x800000, &va, &prot), -ENOENT);
 	assert_int_equal(ioas_map(r.q, fake_page(&r, 0), PAGE, IOAS_RW, &iova), -EOPNOTSUPP);
+	assert_int_equal(ioas_sync(r.as, (void *)0x300000, 3 * PAGE), 0);
+	assert_int_equal(fake.synced.type, IOASID_INVAL_RANGE);
+	assert_int_equal(fake.synced.iova, 0x300000);
+	assert_int_equal(fake.synced.length, 3 * PAGE);
+	assert_int_equal(ioas_sync(r.as, NULL, 0), 0);
+	assert_int_equal(fake.synced.type, IOASID_INVAL_ALL);
+	assert_int_equal(stats_of(&r).inval_crossings, 2);
+	assert_int_equal(ioas_sync(r.as, (void *)0x300001, PAGE), -EINVAL);
+	assert_int_equal(ioas_sync(r.as, (void *)0x300000, 5), -EINVAL);
+	assert_int_equal(ioas_sync(r.as, (void *)-PAGE, 2 * PAGE), -EINVAL);
 	assert_int_equal(ioas_detach(r.dev), 0);
 	fake_rig_destroy(&r);
 
@@ -245,6 +255,7 @@ static void other_kinds(void **state)
 	assert_int_equal(ioas_lookup(r.q, 0x5000, &va, &prot), 0);
 	assert_ptr_equal(va, (void *)0x40005000);
 	assert_int_equal(ioas_translate(r.q, va, &bytes, &iova), -EOPNOTSUPP);
+	assert_int_equal(ioas_sync(r.as, NULL, 0), -EOPNOTSUPP);
 	fake_rig_stop(&r);
 }
 

@@ -131,10 +131,20 @@ static void check_cpu(struct world *world)
 
 	lab_step("CPU: it follows what the process maps and unmaps");
 	late = low_memory(16 * PAGE, PAGE, PROT_READ | PROT_WRITE);
-	*late = 1;
+	CHECK(ioas_sync(world->as, late, PAGE) == 0);
 	CHECK(reaches(world, late));
 	CHECK(munmap(memory, PAGE) == 0);
 	memory = low_memory(0, PAGE, PROT_READ | PROT_WRITE);
+	CHECK(ioas_sync(world->as, NULL, 0) == 0);
+	CHECK(reaches(world, memory));
+
+	lab_step("CPU: what the process may not write a device does not");
+	memset(memory, 0x42, PAGE);
+	CHECK(mprotect(memory, PAGE, PROT_READ) == 0);
+	edu_write_memory(&world->edu, (uintptr_t)memory, EDU_TRANSFER_BYTES);
+	CHECK(lab_all_bytes_are(memory, PAGE, 0x42));
+	CHECK(mprotect(memory, PAGE, PROT_READ | PROT_WRITE) == 0);
+	CHECK(ioas_sync(world->as, memory, PAGE) == 0);
 	CHECK(reaches(world, memory));
 	close_space(world);
 
