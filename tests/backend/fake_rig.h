@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include <ioas/ioas.h>
+#include <ioas/pci.h>
 
 #ifndef FAKE_OPTIONS
 #define FAKE_OPTIONS "" /* of the backend, besides */
@@ -85,6 +86,30 @@ static inline void fake_rig_start(struct fake_rig *r)
 	fake_rig_open(r);
 	assert_int_equal(fake_rig_create(r, NULL, IOAS_FORMAT_NONE), 0);
 	assert_int_equal(ioas_attach(r->as, r->dev), 0);
+}
+
+/* A space of any kind with the device on it, which masters the bus. Nothing is flushed by time. */
+static inline void fake_rig_run(struct fake_rig *r, enum ioas_kind kind, enum ioas_mode mode)
+{
+	const struct ioas_opts opts = {
+		.size = sizeof(opts),
+		.kind = kind,
+		.mode = mode,
+		.batch_ns = mode == IOAS_BATCHED ? UINT64_C(60000000000) : 0,
+	};
+
+	fake_rig_open(r);
+	assert_int_equal(ioas_create(r->ctx, &opts, &r->as), 0);
+	assert_int_equal(ioas_queue_create(r->as, &r->q), 0);
+	assert_int_equal(ioas_attach(r->as, r->dev), 0);
+	assert_int_equal(ioas_pci_bus_master(r->dev, true), 0);
+}
+
+/* One page each, from the first of the memory on. */
+static inline void fake_fill(const struct fake_rig *r, struct ioas_seg *segs, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		segs[i] = (struct ioas_seg){ .va = fake_page(r, i % PAGES), .bytes = PAGE };
 }
 
 static inline void fake_rig_destroy(struct fake_rig *r)

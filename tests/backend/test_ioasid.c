@@ -5,7 +5,6 @@
  */
 #define FAKE_BACKEND "ioasid"
 
-#include <ioas/pci.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
@@ -19,23 +18,6 @@ static int begin(void **state)
 {
 	fake_reset();
 	return 0;
-}
-
-static void start(struct fake_rig *r, enum ioas_kind kind)
-{
-	const struct ioas_opts opts = { .size = sizeof(opts), .kind = kind };
-
-	fake_rig_open(r);
-	assert_int_equal(ioas_create(r->ctx, &opts, &r->as), 0);
-	assert_int_equal(ioas_queue_create(r->as, &r->q), 0);
-	assert_int_equal(ioas_attach(r->as, r->dev), 0);
-	assert_int_equal(ioas_pci_bus_master(r->dev, true), 0);
-}
-
-static void fill(const struct fake_rig *r, struct ioas_seg *segs, unsigned int count)
-{
-	for (unsigned int i = 0; i < count; i++)
-		segs[i] = (struct ioas_seg){ .va = fake_page(r, i % PAGES), .bytes = PAGE };
 }
 
 static void assert_reached(const struct ioas_seg *segs, unsigned int count, bool reached)
@@ -70,8 +52,8 @@ static void batches(void **state)
 
 		fake_reset();
 		fake.array_max = cases[i].array_max;
-		start(&r, IOAS_KIND_KERNEL);
-		fill(&r, segs, count);
+		fake_rig_run(&r, IOAS_KIND_KERNEL, IOAS_STRICT);
+		fake_fill(&r, segs, count);
 		assert_int_equal(ioas_map_batch(r.q, segs, count, IOAS_RW), count);
 		assert_reached(segs, count, true);
 		assert_int_equal(ioas_unmap_batch(r.q, segs, count), count);
@@ -92,10 +74,10 @@ static void registered_once(void **state)
 	struct ioas_seg segs[PAGES];
 	struct fake_rig r;
 
-	start(&r, IOAS_KIND_KERNEL);
+	fake_rig_run(&r, IOAS_KIND_KERNEL, IOAS_STRICT);
 	assert_int_equal(fake.calls[registers], 1);
 	for (int i = 0; i < 3; i++) {
-		fill(&r, segs, PAGES);
+		fake_fill(&r, segs, PAGES);
 		assert_int_equal(ioas_map_batch(r.q, segs, PAGES, IOAS_READ), PAGES);
 		assert_null(fake_dma(0, segs[0].iova, IOASID_PROT_WRITE));
 		assert_ptr_equal(fake_dma(0, segs[0].iova, IOASID_PROT_READ), segs[0].va);
@@ -111,8 +93,8 @@ static void batch_fails(void **state)
 	struct ioas_seg segs[600];
 	struct fake_rig r;
 
-	start(&r, IOAS_KIND_KERNEL);
-	fill(&r, segs, 600);
+	fake_rig_run(&r, IOAS_KIND_KERNEL, IOAS_STRICT);
+	fake_fill(&r, segs, 600);
 	for (unsigned int nth = 1; nth <= 3; nth++) {
 		fake.fail_at = nth;
 		fake.fail_with = EIO;
@@ -138,9 +120,9 @@ static void words(void **state)
 	char expected[32];
 	struct fake_rig r;
 
-	start(&r, IOAS_KIND_KERNEL);
+	fake_rig_run(&r, IOAS_KIND_KERNEL, IOAS_STRICT);
 	space = &fake.spaces[fake.devices[0].space];
-	fill(&r, segs, PAGES);
+	fake_fill(&r, segs, PAGES);
 	for (unsigned int i = 0; i < PAGES; i++)
 		segs[i].iova = 0x10000000 + i * PAGE;
 	/* Something that the library does not know of. */
@@ -183,7 +165,7 @@ static void ranges(void **state)
 	struct fake_rig r;
 
 	fake.last = (1ULL << 39) - 1;
-	start(&r, IOAS_KIND_KERNEL);
+	fake_rig_run(&r, IOAS_KIND_KERNEL, IOAS_STRICT);
 	assert_int_equal(ioas_ctx_caps(r.ctx, &caps), 0);
 	assert_int_equal(caps.iova.last, fake.last);
 	assert_int_equal(caps.page_sizes, PAGE | 2 << 20);
@@ -211,7 +193,7 @@ static void other_kinds(void **state)
 	uint32_t prot;
 	void *va;
 
-	start(&r, IOAS_KIND_PASSTHROUGH);
+	fake_rig_run(&r, IOAS_KIND_PASSTHROUGH, IOAS_STRICT);
 	assert_int_equal(fake.spaces[fake.devices[0].space].kind, IOASID_KIND_PASSTHROUGH);
 	assert_int_equal(ioas_detach(r.dev), 0);
 	fake_rig_destroy(&r);
@@ -303,7 +285,7 @@ static void faults(void **state)
 	struct ioas_fault faults[128];
 	struct fake_rig r;
 
-	start(&r, IOAS_KIND_KERNEL);
+	fake_rig_run(&r, IOAS_KIND_KERNEL, IOAS_STRICT);
 	assert_int_equal(ioas_fault_poll(r.ctx, faults, 1), 0);
 	record.cookie = fake.devices[0].cookie;
 	record.prot = IOASID_PROT_WRITE;
@@ -360,9 +342,9 @@ static void device_gone(void **state)
 	struct fake_rig r;
 	uint16_t value;
 
-	start(&r, IOAS_KIND_KERNEL);
+	fake_rig_run(&r, IOAS_KIND_KERNEL, IOAS_STRICT);
 	assert_int_equal(ioas_pci_irq_set(r.dev, IOAS_PCI_REMOVAL, &removal, 1), 0);
-	fill(&r, segs, 4);
+	fake_fill(&r, segs, 4);
 	assert_int_equal(ioas_map_batch(r.q, segs, 4, IOAS_RW), 4);
 	fake_remove(0);
 	assert_false(signalled(removal));
@@ -388,7 +370,7 @@ static void registers(void **state)
 	int fds[1] = { 0 };
 	struct fake_rig r;
 
-	start(&r, IOAS_KIND_KERNEL);
+	fake_rig_run(&r, IOAS_KIND_KERNEL, IOAS_STRICT);
 	assert_true(fake.devices[0].master);
 	assert_int_equal(ioas_pci_bus_master(r.dev, false), 0);
 	assert_false(fake.devices[0].master);
@@ -412,7 +394,7 @@ static int map_and_unmap(const struct fake_rig *r, struct ioas_queue *q, enum io
 	struct ioas_seg segs[2];
 	int ret;
 
-	fill(r, segs, 2);
+	fake_fill(r, segs, 2);
 	ret = ioas_map_batch(q, segs, 2, IOAS_RW);
 	if (ret < 0)
 		return ret;

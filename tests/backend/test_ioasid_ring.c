@@ -9,7 +9,6 @@
 #include "fake_ioasid.h"
 #include "fake_rig.h"
 
-#include <ioas/pci.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -23,27 +22,10 @@ static int begin(void **state)
 	return 0;
 }
 
-static void start(struct fake_rig *r, enum ioas_kind kind)
-{
-	const struct ioas_opts opts = { .size = sizeof(opts), .kind = kind };
-
-	fake_rig_open(r);
-	assert_int_equal(ioas_create(r->ctx, &opts, &r->as), 0);
-	assert_int_equal(ioas_queue_create(r->as, &r->q), 0);
-	assert_int_equal(ioas_attach(r->as, r->dev), 0);
-	assert_int_equal(ioas_pci_bus_master(r->dev, true), 0);
-}
-
 static unsigned int stop(struct fake_rig *r)
 {
 	fake_rig_stop(r);
 	return fake_ring_stop();
-}
-
-static void fill(const struct fake_rig *r, struct ioas_seg *segs, unsigned int count)
-{
-	for (unsigned int i = 0; i < count; i++)
-		segs[i] = (struct ioas_seg){ .va = fake_page(r, i), .bytes = PAGE };
 }
 
 static unsigned int reached(const struct ioas_seg *segs, unsigned int count)
@@ -78,12 +60,12 @@ static void no_calls(void **state)
 		unsigned int maps, unmaps, entered;
 
 		begin(state);
-		start(&r, kinds[i]);
+		fake_rig_run(&r, kinds[i], IOAS_STRICT);
 		maps = CALLS(IOASID_MAP_DMA);
 		unmaps = CALLS(IOASID_UNMAP_DMA);
 		entered = CALLS(IOASID_RING_ENTER);
 		for (int round = 0; round < 100; round++) {
-			fill(&r, segs, 64);
+			fake_fill(&r, segs, 64);
 			assert_int_equal(ioas_map_batch(r.q, segs, 64, IOAS_RW), 64);
 			assert_int_equal(reached(segs, 64), 64);
 			assert_int_equal(ioas_unmap_batch(r.q, segs, 64), 64);
@@ -105,8 +87,8 @@ static void too_long(void **state)
 	struct ioas_seg segs[65];
 	struct fake_rig r;
 
-	start(&r, IOAS_KIND_KERNEL);
-	fill(&r, segs, 65);
+	fake_rig_run(&r, IOAS_KIND_KERNEL, IOAS_STRICT);
+	fake_fill(&r, segs, 65);
 	assert_int_equal(ioas_map_batch(r.q, segs, 65, IOAS_RW), 65);
 	assert_int_equal(CALLS(IOASID_MAP_DMA), 1);
 	assert_int_equal(reached(segs, 65), 65);
@@ -121,9 +103,9 @@ static void sleeps(void **state)
 	struct ioas_seg segs[4];
 	struct fake_rig r;
 
-	start(&r, IOAS_KIND_KERNEL);
+	fake_rig_run(&r, IOAS_KIND_KERNEL, IOAS_STRICT);
 	for (unsigned int round = 0; round < 400; round++) {
-		fill(&r, segs, 4);
+		fake_fill(&r, segs, 4);
 		usleep(round % 100);
 		assert_int_equal(ioas_map_batch(r.q, segs, 4, IOAS_RW), 4);
 		assert_int_equal(ioas_unmap_batch(r.q, segs, 4), 4);
@@ -144,15 +126,15 @@ static void breaks(void **state)
 	for (int i = 0; i < 3; i++)
 		for (unsigned int nth = 1; nth <= 16; nth++) {
 			begin(state);
-			start(&r, IOAS_KIND_KERNEL);
+			fake_rig_run(&r, IOAS_KIND_KERNEL, IOAS_STRICT);
 			fake_ring_break(nth, breakages[i]);
-			fill(&r, segs, 8);
+			fake_fill(&r, segs, 8);
 			assert_int_equal(ioas_map_batch(r.q, segs, 8, IOAS_RW), 8);
 			assert_int_equal(reached(segs, 8), 8);
 			assert_int_equal(ioas_unmap_batch(r.q, segs, 8), 8);
 			assert_int_equal(reached(segs, 8), 0);
 			/* Without a ring it goes on. */
-			fill(&r, segs, 8);
+			fake_fill(&r, segs, 8);
 			assert_int_equal(ioas_map_batch(r.q, segs, 8, IOAS_RW), 8);
 			assert_int_equal(reached(segs, 8), 8);
 			assert_int_equal(ioas_unmap_batch(r.q, segs, 8), 8);
@@ -170,10 +152,10 @@ static void breaks_user(void **state)
 	for (int i = 0; i < 3; i++)
 		for (unsigned int nth = 1; nth <= 3; nth++) {
 			begin(state);
-			start(&r, IOAS_KIND_USER);
+			fake_rig_run(&r, IOAS_KIND_USER, IOAS_STRICT);
 			fake_ring_break(nth, breakages[i]);
 			for (int round = 0; round < 2; round++) {
-				fill(&r, segs, 8);
+				fake_fill(&r, segs, 8);
 				assert_int_equal(ioas_map_batch(r.q, segs, 8, IOAS_RW), 8);
 				assert_int_equal(reached(segs, 8), 8);
 				assert_int_equal(ioas_unmap_batch(r.q, segs, 8), 8);
@@ -214,9 +196,9 @@ static void refused(void **state)
 	struct ioas_seg segs[8];
 	struct fake_rig r;
 
-	start(&r, IOAS_KIND_KERNEL);
+	fake_rig_run(&r, IOAS_KIND_KERNEL, IOAS_STRICT);
 	for (unsigned int at = 0; at < 8; at++) {
-		fill(&r, segs, 8);
+		fake_fill(&r, segs, 8);
 		for (unsigned int i = 0; i < 8; i++)
 			segs[i].iova = base + i * PAGE;
 		put_record(segs[at].iova, NULL);
@@ -283,7 +265,7 @@ static void threads(void **state)
 
 	for (int i = 0; i < 2; i++) {
 		begin(state);
-		start(&r, kinds[i]);
+		fake_rig_run(&r, kinds[i], IOAS_STRICT);
 		for (unsigned int j = 0; j < THREADS; j++) {
 			workers[j] = (struct worker){ .r = &r, .number = j, .steps = 2000 };
 			assert_int_equal(pthread_create(&ids[j], NULL, work, &workers[j]), 0);

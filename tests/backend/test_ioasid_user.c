@@ -10,36 +10,12 @@
 #include "fake_ioasid.h"
 #include "fake_rig.h"
 
-#include <ioas/pci.h>
-
 #define INVALS fake.calls[_IOC_NR(IOASID_INVALIDATE_CACHE) - IOASID_BASE]
 
 static int begin(void **state)
 {
 	fake_reset();
 	return 0;
-}
-
-static void start(struct fake_rig *r, enum ioas_mode mode)
-{
-	const struct ioas_opts opts = { .size = sizeof(opts),
-					.kind = IOAS_KIND_USER,
-					.mode = mode,
-					/* Nothing leaves by itself. */
-					.batch_ns = mode == IOAS_BATCHED ? 60000000000 : 0 };
-
-	fake_rig_open(r);
-	assert_int_equal(ioas_create(r->ctx, &opts, &r->as), 0);
-	assert_int_equal(ioas_queue_create(r->as, &r->q), 0);
-	assert_int_equal(ioas_attach(r->as, r->dev), 0);
-	assert_int_equal(ioas_pci_bus_master(r->dev, true), 0);
-	INVALS = 0;
-}
-
-static void fill(const struct fake_rig *r, struct ioas_seg *segs, unsigned int count)
-{
-	for (unsigned int i = 0; i < count; i++)
-		segs[i] = (struct ioas_seg){ .va = fake_page(r, i), .bytes = PAGE };
 }
 
 static bool reaches(const struct fake_rig *r, ioas_iova_t iova, unsigned int page)
@@ -52,9 +28,9 @@ static void batches(void **state)
 	struct ioas_seg segs[PAGES];
 	struct fake_rig r;
 
-	start(&r, IOAS_STRICT);
+	fake_rig_run(&r, IOAS_KIND_USER, IOAS_STRICT);
 	for (unsigned int count = 1; count <= 256; count *= 4) {
-		fill(&r, segs, count);
+		fake_fill(&r, segs, count);
 		INVALS = 0;
 		assert_int_equal(ioas_map_batch(r.q, segs, count, IOAS_RW), count);
 		assert_int_equal(INVALS, 1);
@@ -81,7 +57,7 @@ static void ways_to_map(void **state)
 	ioas_iova_t iova = 0x40000000;
 	struct fake_rig r;
 
-	start(&r, IOAS_STRICT);
+	fake_rig_run(&r, IOAS_KIND_USER, IOAS_STRICT);
 	assert_int_equal(ioas_map(r.q, fake_page(&r, 3), PAGE, IOAS_RW | IOAS_MAP_FIXED, &iova), 0);
 	assert_true(reaches(&r, iova, 3));
 	assert_int_equal(ioas_unmap(r.q, iova, PAGE), 0);
@@ -121,7 +97,7 @@ static void batched(void **state)
 	ioas_iova_t first, second;
 	struct fake_rig r;
 
-	start(&r, IOAS_BATCHED);
+	fake_rig_run(&r, IOAS_KIND_USER, IOAS_BATCHED);
 	assert_int_equal(ioas_map(r.q, fake_page(&r, 0), PAGE, IOAS_RW, &first), 0);
 	assert_int_equal(INVALS, 1);
 	assert_int_equal(ioas_unmap(r.q, first, PAGE), 0);
@@ -149,13 +125,13 @@ static void kernel_fails(void **state)
 	ioas_iova_t iova;
 	struct fake_rig r;
 
-	start(&r, IOAS_STRICT);
+	fake_rig_run(&r, IOAS_KIND_USER, IOAS_STRICT);
 	window_opts.va = fake_page(&r, 0);
 	assert_int_equal(ioas_window_create(r.as, &window_opts, &window), 0);
 	for (int i = 0; i < 3; i++) {
 		fake.fail_at = 1;
 		fake.fail_with = ENOMEM;
-		fill(&r, segs, 64);
+		fake_fill(&r, segs, 64);
 		if (i == 0) {
 			assert_int_equal(ioas_map_batch(r.q, segs, 64, IOAS_RW), -ENOMEM);
 		} else if (i == 1) {
@@ -183,7 +159,7 @@ static void ranges(void **state)
 	struct fake_rig r;
 
 	fake.last = (1ULL << 39) - 1;
-	start(&r, IOAS_STRICT);
+	fake_rig_run(&r, IOAS_KIND_USER, IOAS_STRICT);
 	assert_int_equal(ioas_get_aperture(r.as).last, fake.last);
 	assert_int_equal(ioas_map(r.q, fake_page(&r, 0), PAGE, IOAS_RW | IOAS_MAP_FIXED, &iova),
 			 -ERANGE);
@@ -202,7 +178,7 @@ static void random_steps(void **state)
 	unsigned int seed = 5;
 	struct fake_rig r;
 
-	start(&r, IOAS_STRICT);
+	fake_rig_run(&r, IOAS_KIND_USER, IOAS_STRICT);
 	queues[0] = r.q;
 	assert_int_equal(ioas_queue_create(r.as, &queues[1]), 0);
 	for (int step = 0; step < 5000; step++) {
