@@ -167,7 +167,7 @@ def lab(report):
     run_suites(report, "lab", [sys.executable, "tests/lab/suite"], 3600)
     run_suites(report, "lab-kioas", [sys.executable, "tests/lab/kioas/suite"], 1200)
     run_suites(report, "lab-nvme", [sys.executable, "tests/lab/nvme/suite"], 1200)
-    run_suites(report, "lab-walk", [sys.executable, "tests/lab/walk/suite"], 600)
+    run_suites(report, "lab-walk", [sys.executable, "tests/lab/walk/suite"], 1200)
 
 
 GROUPS = {"host": host, "dpdk": dpdk, "sanitize": sanitize, "bench": bench, "lab": lab}

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define GIB(n) ((uint64_t)(n) << 30)
 
@@ -165,13 +166,15 @@ void board_open(struct board *board, const struct board_map *map, int qemu_fd, i
 static void transfer(struct board *board, uint64_t source, uint64_t target, uint32_t command)
 {
 	const uint64_t edu = board->map->edu;
+	const time_t until = time(NULL) + QEMU_PATIENCE_S;
 
 	qemu_write64(&board->qemu, edu + EDU_SOURCE, source);
 	qemu_write64(&board->qemu, edu + EDU_TARGET, target);
 	qemu_write64(&board->qemu, edu + EDU_COUNT, 8);
 	qemu_write64(&board->qemu, edu + EDU_COMMAND, command | EDU_RUN);
 	while (qemu_read64(&board->qemu, edu + EDU_COMMAND) & EDU_RUN)
-		;
+		if (time(NULL) > until)
+			qemu_stands("edu has not begun a transfer");
 }
 
 void edu_read(struct board *board, uint64_t addr)

@@ -2,12 +2,14 @@
 /* See qemu.h. */
 #include "qemu.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #define LINE_MAX_BYTES 128
 
@@ -15,6 +17,12 @@ static void gone(void)
 {
 	printf("# QEMU has gone\n");
 	exit(1);
+}
+
+void qemu_stands(const char *what)
+{
+	printf("# QEMU stands still: %s for %d s\n", what, QEMU_PATIENCE_S);
+	exit(QEMU_STANDS);
 }
 
 static void send_all(struct qemu *qemu)
@@ -36,6 +44,8 @@ static char next_byte(struct qemu *qemu)
 	if (qemu->in_at == qemu->in_bytes) {
 		ssize_t n = recv(qemu->fd, qemu->in, sizeof(qemu->in), 0);
 
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			qemu_stands("no answer");
 		if (n <= 0)
 			gone();
 		qemu->in_bytes = n;
@@ -87,8 +97,14 @@ static __attribute__((format(printf, 2, 3))) void command(struct qemu *qemu, con
 
 void qemu_open(struct qemu *qemu, int fd)
 {
+	const struct timeval patience = { .tv_sec = QEMU_PATIENCE_S };
+
 	memset(qemu, 0, sizeof(*qemu));
 	qemu->fd = fd;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience))) {
+		perror("SO_RCVTIMEO");
+		exit(1);
+	}
 }
 
 void qemu_write32(struct qemu *qemu, uint64_t addr, uint32_t value)

@@ -4,7 +4,8 @@
  * over the socket that QEMU calls qtest (docs/devel/testing/qtest.rst). Its processors sleep.
  *
  * Writes are kept back until something is read, which is also the moment at which all of them
- * have had their effect. A QEMU that has gone ends the test.
+ * have had their effect. A QEMU that has gone ends the program; so does one that stands still, with
+ * a status of its own, as that says nothing about tables.
  */
 #ifndef TESTS_LAB_WALK_QEMU_H
 #define TESTS_LAB_WALK_QEMU_H
@@ -20,7 +21,11 @@ struct qemu {
 	char in[2048];
 };
 
+#define QEMU_PATIENCE_S 30 /* for an answer, or for a device that is to act */
+#define QEMU_STANDS	75 /* exit status */
+
 void qemu_open(struct qemu *qemu, int fd);
+_Noreturn void qemu_stands(const char *what);
 
 void qemu_write32(struct qemu *qemu, uint64_t addr, uint32_t value);
 void qemu_write64(struct qemu *qemu, uint64_t addr, uint64_t value);
