@@ -37,44 +37,50 @@ union kioas_command {
  * @run: NULL: it is not built yet
  * @size: of its structure, as the kernel knows it
  * @min_size: shortest that can be meant
+ * @answers: has fields that are written
  */
 struct kioas_command_entry {
 	int (*run)(struct kioas_call *call, void *command);
 	size_t size;
 	size_t min_size;
+	bool answers;
 };
 
-#define COMMAND(call, function, structure, last)                                                   \
+#define COMMAND(call, function, structure, last, writes)                                           \
 	[_IOC_NR(call) - IOASID_BASE] = {                                                          \
 		.run = function,                                                                   \
 		.size = sizeof(struct structure) +                                                 \
 			BUILD_BUG_ON_ZERO(sizeof(struct structure) > sizeof(union kioas_command)), \
 		.min_size = offsetofend(struct structure, last),                                   \
+		.answers = writes,                                                                 \
 	}
 
+/* A call that does something, and one that says something, too */
+#define DOES(call, function, structure, last) COMMAND(call, function, structure, last, false)
+#define SAYS(call, function, structure, last) COMMAND(call, function, structure, last, true)
+
 static const struct kioas_command_entry kioas_commands[] = {
-	COMMAND(IOASID_CHECK_EXTENSION, kioas_check_extension, ioasid_check_extension, out_value),
-	COMMAND(IOASID_KIND_GET_INFO, kioas_kind_get_info, ioasid_kind_info, __reserved),
-	COMMAND(IOASID_BIND_DEVICE, kioas_bind_device, ioasid_bind_device, cookie),
-	COMMAND(IOASID_UNBIND_DEVICE, kioas_unbind_device, ioasid_unbind_device, dev_id),
-	COMMAND(IOASID_DEVICE_GET_INFO, kioas_device_get_info, ioasid_device_info, __reserved),
-	COMMAND(IOASID_DEVICE_CONTROL, kioas_device_control, ioasid_device_control, flags),
-	COMMAND(IOASID_ALLOC, kioas_alloc, ioasid_alloc, out_ioasid),
-	COMMAND(IOASID_FREE, kioas_free, ioasid_free, ioasid),
-	COMMAND(IOASID_ATTACH, kioas_attach, ioasid_attach, __reserved),
-	COMMAND(IOASID_DETACH, kioas_detach, ioasid_detach, pasid),
-	COMMAND(IOASID_REGISTER_MEMORY, kioas_register_memory, ioasid_memory, length),
-	COMMAND(IOASID_UNREGISTER_MEMORY, kioas_unregister_memory, ioasid_memory, length),
-	COMMAND(IOASID_MAP_DMA, kioas_map_dma, ioasid_map_dma, entry_size),
-	COMMAND(IOASID_UNMAP_DMA, kioas_unmap_dma, ioasid_unmap_dma, out_bytes),
-	COMMAND(IOASID_INVALIDATE_CACHE, kioas_invalidate_cache, ioasid_invalidate_cache,
-		entry_size),
-	COMMAND(IOASID_LOOKUP, kioas_lookup, ioasid_lookup, out_prot),
-	COMMAND(IOASID_LAST_ERROR, kioas_last_error, ioasid_last_error, out_text),
-	COMMAND(IOASID_SET_DIRTY_TRACKING, NULL, ioasid_set_dirty_tracking, __reserved),
-	COMMAND(IOASID_GET_DIRTY_BITMAP, NULL, ioasid_get_dirty_bitmap, bitmap_uptr),
-	COMMAND(IOASID_RING_SETUP, kioas_ring_setup, ioasid_ring_setup, out_length),
-	COMMAND(IOASID_RING_ENTER, kioas_ring_enter, ioasid_ring_enter, __reserved),
+	SAYS(IOASID_CHECK_EXTENSION, kioas_check_extension, ioasid_check_extension, out_value),
+	SAYS(IOASID_KIND_GET_INFO, kioas_kind_get_info, ioasid_kind_info, __reserved),
+	SAYS(IOASID_BIND_DEVICE, kioas_bind_device, ioasid_bind_device, cookie),
+	DOES(IOASID_UNBIND_DEVICE, kioas_unbind_device, ioasid_unbind_device, dev_id),
+	SAYS(IOASID_DEVICE_GET_INFO, kioas_device_get_info, ioasid_device_info, __reserved),
+	DOES(IOASID_DEVICE_CONTROL, kioas_device_control, ioasid_device_control, flags),
+	SAYS(IOASID_ALLOC, kioas_alloc, ioasid_alloc, out_ioasid),
+	DOES(IOASID_FREE, kioas_free, ioasid_free, ioasid),
+	DOES(IOASID_ATTACH, kioas_attach, ioasid_attach, __reserved),
+	DOES(IOASID_DETACH, kioas_detach, ioasid_detach, pasid),
+	DOES(IOASID_REGISTER_MEMORY, kioas_register_memory, ioasid_memory, length),
+	DOES(IOASID_UNREGISTER_MEMORY, kioas_unregister_memory, ioasid_memory, length),
+	DOES(IOASID_MAP_DMA, kioas_map_dma, ioasid_map_dma, entry_size),
+	SAYS(IOASID_UNMAP_DMA, kioas_unmap_dma, ioasid_unmap_dma, out_bytes),
+	DOES(IOASID_INVALIDATE_CACHE, kioas_invalidate_cache, ioasid_invalidate_cache, entry_size),
+	SAYS(IOASID_LOOKUP, kioas_lookup, ioasid_lookup, out_prot),
+	SAYS(IOASID_LAST_ERROR, kioas_last_error, ioasid_last_error, out_text),
+	DOES(IOASID_SET_DIRTY_TRACKING, NULL, ioasid_set_dirty_tracking, __reserved),
+	DOES(IOASID_GET_DIRTY_BITMAP, NULL, ioasid_get_dirty_bitmap, bitmap_uptr),
+	SAYS(IOASID_RING_SETUP, kioas_ring_setup, ioasid_ring_setup, out_length),
+	SAYS(IOASID_RING_ENTER, kioas_ring_enter, ioasid_ring_enter, __reserved),
 };
 
 static int kioas_check_size(struct kioas_call *call, const struct kioas_command_entry *entry,
@@ -125,7 +131,7 @@ static int kioas_run(struct kioas_call *call, const struct kioas_command_entry *
 	if (!entry->run)
 		return kioas_fail(call, -EOPNOTSUPP, "", "this call is not built yet");
 	ret = entry->run(call, &command);
-	if ((ret && !kioas_error_answers(ret)) || call->answered)
+	if ((ret && !kioas_error_answers(ret)) || !entry->answers || call->answered)
 		return ret;
 	return kioas_answer(call, &command) ?: ret;
 }

@@ -14,7 +14,7 @@
  * knows it. A shorter one than the kernel's is filled up with zeros; of a longer one, what the
  * kernel does not know must be zero (E2BIG). Fields whose names begin with out_ are written, and
  * only if the call succeeds, except where it is said otherwise. Where they cannot be written
- * (EFAULT) a call that makes something has made nothing; others have done what they do. Reserved
+ * (EFAULT) a call that makes something has made nothing; UNMAP_DMA has unmapped. Reserved
  * fields and unknown flags must be zero.
  *
  * Errors. Each has one meaning:
