@@ -21,13 +21,15 @@
  *	kioas_file.memory_lock	the tree of registered memory; held for reading by who maps from it
  *	kioas_device.lock	which file has the device
  *	kioas_space.lock	areas, domain, groups; a parent's before its child's
+ *	kioas_cpu.lock		who fills a CPU space; memory of the process is touched under it
+ *	kioas_block.lock	a piece of a CPU space: taken by notifiers, see kioas_cpu.h
  *	kioas_events.lock	events, and what their reporters look up; a spin lock, interrupts
  *				off
  *	kioas_file.errors_lock	a spin lock
  *
- * mmap_lock comes after all mutexes: user memory may be touched under kioas_file.lock but nothing
- * that is called under mmap_lock (notifiers, mmap) may take one of them. Memory is pinned and
- * accounted before kioas_space.lock is taken.
+ * mmap_lock comes after all mutexes but kioas_block.lock: user memory may be touched under
+ * kioas_file.lock but nothing that is called under mmap_lock (notifiers, mmap) may take one of
+ * them. Memory is pinned and accounted before kioas_space.lock is taken, but for CPU spaces.
  *
  * Who may go on after an exit: DMA ends first. A device stops mastering the bus before it is
  * detached, and it is detached before tables are emptied and memory is unpinned.
@@ -219,6 +221,9 @@ int kioas_memory_map(struct kioas_memory *memory, u64 va, u64 length, struct iom
 struct page *kioas_memory_page(const struct kioas_memory *memory, u64 va);
 void kioas_memory_release(struct kioas_file *file);
 
+/* enum ioasid_prot to IOMMU_READ... */
+int kioas_prot_to_iommu(u32 prot);
+
 /* Address spaces */
 
 /**
@@ -339,6 +344,7 @@ struct kioas_space {
 
 extern const struct kioas_kind_ops kioas_kernel_kind;
 extern const struct kioas_kind_ops kioas_user_kind;
+extern const struct kioas_kind_ops kioas_cpu_kind;
 extern const struct kioas_kind_ops kioas_passthrough_kind;
 
 const struct kioas_kind_ops *kioas_kind(u32 kind);

@@ -10,6 +10,7 @@
 #include <linux/mm.h>
 #include <linux/pci.h>
 #include <linux/version.h>
+#include <linux/workqueue.h>
 
 /* 6.3 gave iommu_map() its last argument. */
 static inline int kioas_iommu_map(struct iommu_domain *domain, unsigned long iova,
@@ -29,6 +30,39 @@ static inline void kioas_vm_flags_set(struct vm_area_struct *vma, unsigned long 
 	vm_flags_set(vma, flags);
 #else
 	vma->vm_flags |= flags;
+#endif
+}
+
+/* The same without waiting for memory. */
+static inline int kioas_iommu_map_atomic(struct iommu_domain *domain, unsigned long iova,
+					 phys_addr_t paddr, size_t size, int prot)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	return iommu_map(domain, iova, paddr, size, prot, GFP_ATOMIC | __GFP_ACCOUNT);
+#else
+	return iommu_map_atomic(domain, iova, paddr, size, prot);
+#endif
+}
+
+/* 6.5 took out an argument. Under mmap_lock, which it never drops. */
+static inline long kioas_pin_user_pages_remote(struct mm_struct *mm, unsigned long start,
+					       unsigned long count, unsigned int flags,
+					       struct page **pages)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+	return pin_user_pages_remote(mm, start, count, flags, pages, NULL);
+#else
+	return pin_user_pages_remote(mm, start, count, flags, pages, NULL, NULL);
+#endif
+}
+
+/* For work that may run anywhere; the old name warns since 6.18. */
+static inline struct workqueue_struct *kioas_workqueue(void)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+	return system_dfl_wq;
+#else
+	return system_unbound_wq;
 #endif
 }
 

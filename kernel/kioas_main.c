@@ -170,7 +170,7 @@ int kioas_check_extension(struct kioas_call *call, void *data)
 		break;
 	case IOASID_EXT_FAULTS:
 		command->out_value = BIT(IOASID_EVENT_FAULT) | BIT(IOASID_EVENT_TABLE) |
-				     BIT(IOASID_EVENT_DEVICE_GONE);
+				     BIT(IOASID_EVENT_DEVICE_GONE) | BIT(IOASID_EVENT_SPACE_BROKEN);
 		break;
 	case IOASID_EXT_RING:
 		command->out_value = IOASID_RING_ENTRIES_MAX;

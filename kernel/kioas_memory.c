@@ -228,7 +228,7 @@ struct page *kioas_memory_page(const struct kioas_memory *memory, u64 va)
 	return pfn_to_page(run->pfn + (page - run->first));
 }
 
-static int kioas_prot_to_iommu(u32 prot)
+int kioas_prot_to_iommu(u32 prot)
 {
 	return (prot & IOASID_PROT_READ ? IOMMU_READ : 0) |
 	       (prot & IOASID_PROT_WRITE ? IOMMU_WRITE : 0) | IOMMU_CACHE;

@@ -13,6 +13,7 @@
 static const struct kioas_kind_ops *const kioas_kinds[] = {
 	[IOASID_KIND_KERNEL] = &kioas_kernel_kind,
 	[IOASID_KIND_USER] = &kioas_user_kind,
+	[IOASID_KIND_CPU] = &kioas_cpu_kind,
 	[IOASID_KIND_PASSTHROUGH] = &kioas_passthrough_kind,
 };
 

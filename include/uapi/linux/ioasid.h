@@ -362,12 +362,33 @@ struct ioasid_alloc_user {
 /**
  * struct ioasid_alloc_cpu - data of a CPU space
  * @start: first address of the process that devices reach; a multiple of the page size
- * @last: last one. 0 for both: all addresses that the process and the devices have in common
+ * @last: last one; the last byte of a page. 0 for both: all addresses that the process and the
+ *	devices have in common
  * @prot: mask of enum ioasid_prot: most that a device may do; the process's own rights limit it
  * @flags: 0
  *
- * The process is the caller. Devices that can fault share its table; for others the kernel maps
- * what is in the interval, and follows as the process maps and unmaps memory.
+ * The process is the caller. Nothing is mapped before a device is attached: the kernel then pins
+ * what the process has in the interval, with the process's rights, and accounts it. Memory that is
+ * not there yet is made, as by a write or a read of the process. What cannot be pinned is left out,
+ * as are registers of devices and memory that a userfaultfd watches.
+ *
+ * From then on the space follows the process:
+ *
+ *	- what the process gives up (unmaps, moves away, protects, discards, cuts off a file, by
+ *	  exit) is out of the devices' reach when the call of the process returns
+ *	- what it gets (maps, moves there, allows again) comes with the next IOASID_INVALIDATE_CACHE
+ *	  of the range, or the next attach. When that has returned the space is in step: it holds
+ *	  what the process had, and has not given up since
+ *	- what had to leave though the process still has it comes back by itself a little later: the
+ *	  rest of a large page of which a part was given up, memory whose rights changed, pages that
+ *	  the kernel tried to move. DMA in between is refused and lost. The call above waits for it
+ *
+ * As long as the process leaves its mappings alone, and no other process changes the files that
+ * they are of, nothing else leaves the space. A child of fork() gets copies; devices stay with the
+ * parent. When the process ends or runs another program, the space is empty from then on
+ * (IOASID_EVENT_SPACE_BROKEN), and the call above fails (EFAULT).
+ *
+ * IOASID_LOOKUP tells what is there now.
  */
 struct ioasid_alloc_cpu {
 	__aligned_u64 start;
@@ -646,7 +667,9 @@ struct ioasid_inval_entry {
  * @entry_size: sizeof(struct ioasid_inval_entry)
  *
  * When it returns, devices see the table as it was when the call was made, or newer, and DMA that
- * used older entries has ended. Where the kernel shadows the table it reads the ranges anew;
+ * used older entries has ended. In a CPU space that is the process's memory (see &struct
+ * ioasid_alloc_cpu), of the part of the range that lies in the interval; IOASID_INVAL_DEVICE is
+ * not available there. Where the kernel shadows the table it reads the ranges anew;
  * entries that it refuses translate to nothing and are reported as events. Arguments are checked
  * before anything is done; if it fails later (ENOMEM, EIO, EINTR) nothing may be taken as done, and
  * the ranges do not translate. ENOMEM: also if the table is larger than the kernel shadows (module

@@ -159,6 +159,35 @@ static int do_ring(struct world *world)
 	return ret;
 }
 
+/* A space that mirrors memory: all of it, or the device stays where it is. */
+static int do_mirror(struct world *world)
+{
+	const struct ioasid_alloc_cpu data = {
+		.start = (uintptr_t)world->low,
+		.last = (uintptr_t)world->low + PAGES * PAGE - 1,
+		.prot = RIGHTS,
+	};
+	int ret = kioas_alloc_cpu(world->lab.fd, &data, &world->made);
+
+	if (ret)
+		return ret;
+	ret = kioas_attach(world->lab.fd, world->lab.dev_id, world->made);
+	if (ret)
+		undo_alloc(world);
+	return ret;
+}
+
+static void undo_mirror(struct world *world)
+{
+	struct ioasid_lookup lookup;
+
+	for (int i = 0; i < PAGES; i++)
+		CHECK(kioas_lookup(world->lab.fd, world->made, (uintptr_t)world->low + i * PAGE,
+				   &lookup) == 0);
+	CHECK(kioas_attach(world->lab.fd, world->lab.dev_id, world->identity) == 0);
+	undo_alloc(world);
+}
+
 static void undo_nothing(struct world *world)
 {
 }
@@ -263,7 +292,8 @@ int main(void)
 					       undo_alloc } },
 				 map = { "map", do_map, undo_map },
 				 map_child = { "map in a child", do_map_child, undo_map_child },
-				 memory = { "register", do_register, undo_register };
+				 memory = { "register", do_register, undo_register },
+				 mirror = { "mirror", do_mirror, undo_mirror };
 	static struct world world;
 	struct kioas_lab *lab = &world.lab;
 	uint8_t *page;
@@ -301,6 +331,8 @@ int main(void)
 	world.identity = kioas_space(lab->fd, IOASID_KIND_PASSTHROUGH, 0);
 	attach(&world, world.identity);
 	check(&world, &memory);
+	lab_step("memory that is mirrored");
+	check(&world, &mirror);
 
 	lab_step("after all that, the device reaches what it should");
 	attach(&world, world.child);

@@ -150,6 +150,20 @@ int kioas_alloc_user(int fd, enum ioasid_format format, uint32_t parent, uint64_
 	return ret;
 }
 
+int kioas_alloc_cpu(int fd, const struct ioasid_alloc_cpu *data, uint32_t *ioasid)
+{
+	struct ioasid_alloc alloc = {
+		.size = sizeof(alloc),
+		.kind = IOASID_KIND_CPU,
+		.data_uptr = (uintptr_t)data,
+		.data_len = sizeof(*data),
+	};
+	int ret = kioas_call(fd, IOASID_ALLOC, &alloc);
+
+	*ioasid = alloc.out_ioasid;
+	return ret;
+}
+
 int kioas_free(int fd, uint32_t ioasid)
 {
 	struct ioasid_free command = { .size = sizeof(command), .ioasid = ioasid };
