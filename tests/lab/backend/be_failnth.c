@@ -6,27 +6,19 @@
  *
  * Attaching is not among the steps: in 7.3 a failed allocation there has the kernel itself warn and
  * then crash, in what must not fail, when the device goes back to its default domain.
- *
- * Source: Linux Documentation/fault-injection/fault-injection.rst (fail-nth).
  */
+#include "../prog/fail_nth.h"
 #include "be_lab.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define IOVA  0x123000000UL
 #define BYTES (64 * KIB)
-#define LIMIT 400
 
 struct world {
 	struct be_lab lab;
 	struct be_space *a;
 	uint8_t *memory;
-	int fail_nth;
 };
 
 /* A step that can be done, and undone once it has been done. */
@@ -62,24 +54,17 @@ static void unmap(struct world *world)
 static unsigned int check(struct world *world, const struct step *step)
 {
 	unsigned int failures = 0;
+	bool failed = true;
 
-	for (unsigned int nth = 1; nth <= LIMIT; nth++) {
+	for (unsigned int nth = 1; failed; nth++) {
 		uint64_t pins = lab_pins();
-		char text[16];
 		int ret;
 
-		snprintf(text, sizeof(text), "%u", nth);
-		CHECK(pwrite(world->fail_nth, text, strlen(text), 0) > 0);
+		fail_nth_begin(nth);
 		ret = step->run(world);
-		CHECK(pread(world->fail_nth, text, sizeof(text) - 1, 0) > 0);
-		CHECK(pwrite(world->fail_nth, "0", 1, 0) == 1);
+		failed = fail_nth_end();
 		if (!ret) {
 			step->undo(world);
-			/* What is left of the number says that nothing was made to fail. */
-			if (text[0] != '0') {
-				printf("    %s: failed %u times\n", step->name, failures);
-				return failures;
-			}
 			continue;
 		}
 		failures++;
@@ -91,15 +76,8 @@ static unsigned int check(struct world *world, const struct step *step)
 			     world->lab.diag.text);
 		step->undo(world);
 	}
-	FAIL("%s: fails for ever", step->name);
-}
-
-static void open_fail_nth(struct world *world)
-{
-	world->fail_nth = open("/proc/self/fail-nth", O_RDWR);
-	if (world->fail_nth < 0)
-		lab_skip("the kernel cannot make allocations fail");
-	lab_run("cd /sys/kernel/debug/failslab && echo 0 >verbose && echo N >ignore-gfp-wait");
+	printf("    %s: failed %u times\n", step->name, failures);
+	return failures;
 }
 
 int main(int argc, char **argv)
@@ -110,7 +88,7 @@ int main(int argc, char **argv)
 	struct be_lab *lab = &world.lab;
 
 	be_lab_init(lab, argc, argv);
-	open_fail_nth(&world);
+	fail_nth_open();
 	be_lab_open(lab);
 	be_lab_bind(lab);
 	world.memory = lab_buffer(BYTES, 0, 1);

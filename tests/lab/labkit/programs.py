@@ -8,6 +8,7 @@ comes along in source, so that nothing needs to be built or installed before:
     engine/    the whole library
     user/      the same, where page tables may be our own
     kioas/     nothing but the module's header: they call /dev/ioasid
+    mock/      the same, on the kernel's mock IOMMU; its calls are in a header of the kernel's source
 
 They use the headers of the own kernels, as Debian 12's know no iommufd."""
 
@@ -33,6 +34,9 @@ FOLDERS = {
     "engine": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
     "user": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
     "kioas": (("engine/pgtable/**/*.c",), ()),
+    "mock": (("engine/**/*.c", "tests/backend/unreal.c"),
+             ("-lurcu-bp", "-lurcu-common", "-Wl,--wrap=ioctl,--wrap=vfio_dev_init,"
+              "--wrap=vfio_dev_close,--wrap=vfio_find_entry")),
 }
 
 
@@ -43,12 +47,12 @@ def sources(*patterns):
 
 
 def artifact(arch):
-    needs = [kernels.headers(arch)]
+    needs = [kernels.headers(arch), kernels.source()]
     if arch == "arm64":
         needs.append(sysroot.artifact())
     own = {folder: sources(f"tests/lab/{folder}/*.c") for folder in FOLDERS}
     linked = {folder: sources(*patterns) for folder, (patterns, _) in FOLDERS.items()}
-    headers = sources(*HEADERS, "tests/lab/*/*.h")
+    headers = sources(*HEADERS, "tests/lab/*/*.h", "tests/backend/unreal.h")
     return Artifact(f"programs-{arch}", [RECIPE, FLAGS, FOLDERS, own, linked, headers],
                     lambda path: make(path, arch, own, linked), needs)
 
@@ -59,7 +63,8 @@ def has_main(text):
 
 def make(path, arch, own, linked):
     command = [COMPILERS[arch], *FLAGS]
-    include = ["-isystem", kernels.headers(arch).path / "include", "-I", REPOSITORY / "include"]
+    include = ["-isystem", kernels.headers(arch).path / "include", "-I", REPOSITORY / "include",
+               "-idirafter", kernels.source().path / "linux/drivers/iommu/iommufd"]
     if arch == "arm64":
         command.append(f"--sysroot={sysroot.artifact().path / 'root'}")
     objects = path / "objects"

@@ -6,49 +6,13 @@
  * which must be carried out although the kernel is short of memory, or fail.
  *
  * The attachment itself is left out: see be_failnth.
- *
- * Source: Linux Documentation/fault-injection/fault-injection.rst (fail-nth).
  */
 #include "../../../engine/backend/iommufd.h"
 #include "../../../engine/objects.h"
+#include "../prog/fail_nth.h"
 #include "user_lab.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#define LIMIT 400
-
-static int fail_nth = -1;
-
-static void open_fail_nth(void)
-{
-	fail_nth = open("/proc/self/fail-nth", O_RDWR);
-	if (fail_nth < 0)
-		lab_skip("the kernel cannot make allocations fail");
-	CHECK(system("cd /sys/kernel/debug/failslab && echo 0 >verbose && "
-		     "echo N >ignore-gfp-wait") == 0);
-}
-
-static void fail_begin(unsigned int nth)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%u", nth);
-	CHECK(pwrite(fail_nth, text, strlen(text), 0) > 0);
-}
-
-/* Return: was an allocation made to fail? */
-static bool fail_end(void)
-{
-	char text[16];
-
-	CHECK(pread(fail_nth, text, sizeof(text), 0) > 0);
-	CHECK(pwrite(fail_nth, "0", 1, 0) == 1);
-	return text[0] == '0';
-}
 
 /* With a parent of its own, so that everything has to be made. */
 static unsigned int check_prepare(struct user_lab *lab)
@@ -68,13 +32,12 @@ static unsigned int check_prepare(struct user_lab *lab)
 		struct ioas *parent;
 		int ret;
 
-		CHECK(nth < LIMIT);
 		CHECK(ioas_create(lab->ctx, &opts, &parent) == 0);
 		user_space_open(lab, &space, IOAS_STRICT, parent);
 		be_space = (struct iommufd_space *)space.as->be_space;
-		fail_begin(nth);
+		fail_nth_begin(nth);
 		ret = iommufd_user_prepare(be_space, (struct iommufd_dev *)lab->dev->be_dev);
-		failed = fail_end();
+		failed = fail_nth_end();
 		if (ret) {
 			CHECK(failed);
 			failures++;
@@ -104,12 +67,11 @@ static void check_invalidate(struct user_lab *lab)
 		ioas_iova_t iova = user_map(&space, user_page(lab, nth), IOAS_RW);
 		struct ioas_stats before, after;
 
-		CHECK(nth < LIMIT);
 		CHECK(user_reaches(lab, iova, nth));
 		user_lab_stats(lab, &before);
-		fail_begin(nth);
+		fail_nth_begin(nth);
 		user_unmap(&space, iova);
-		failed = fail_end();
+		failed = fail_nth_end();
 		user_lab_stats(lab, &after);
 		printf("    %s: %llu system calls\n", failed ? "one that fails" : "none",
 		       (unsigned long long)(after.inval_crossings - before.inval_crossings));
@@ -126,7 +88,7 @@ int main(void)
 	static struct user_lab lab;
 
 	user_lab_open(&lab, 0, NULL);
-	open_fail_nth();
+	fail_nth_open();
 	CHECK(check_prepare(&lab) > 0);
 	check_invalidate(&lab);
 	user_lab_close(&lab);
