@@ -96,6 +96,7 @@ static int read_options(const struct ioas_ctx_opts *given, struct ioas_ctx_opts 
 
 static void free_ctx(struct ioas_ctx *ctx)
 {
+	requests_destroy(&ctx->requests);
 	service_stop(ctx);
 	if (ctx->be)
 		ctx->be->ops->close(ctx->be);
@@ -127,6 +128,7 @@ int ioas_ctx_open(const struct ioas_ctx_opts *given, struct ioas_ctx **out)
 	pthread_mutex_init(&ctx->mem_lock, NULL);
 	pthread_mutex_init(&ctx->faults.lock, NULL);
 	service_init(&ctx->service);
+	requests_init(&ctx->requests);
 	CDS_INIT_LIST_HEAD(&ctx->spaces);
 	ctx->mems = (struct extents)EXTENTS_INIT;
 	ctx->fault = opts.fault;
@@ -206,6 +208,7 @@ int ioas_ctx_caps(struct ioas_ctx *ctx, struct ioas_caps *caps)
 		.size = sizeof(*caps),
 		.kinds = ctx->caps.kinds,
 		.user_formats = ctx->caps.user_formats,
+		.page_requests = ctx->caps.page_requests,
 		.page_sizes = ctx->caps.page_sizes,
 		.iova = ctx->caps.iova,
 		.max_maps = ctx->caps.max_maps,
@@ -261,5 +264,6 @@ int ioas_ctx_stats(struct ioas_ctx *ctx, struct ioas_stats *stats)
 		.table_bytes = table_bytes,
 	};
 	faults_count(ctx, &stats->faults, &stats->faults_lost);
+	requests_count(ctx, &stats->page_requests, &stats->page_requests_refused);
 	return 0;
 }

@@ -47,6 +47,9 @@ int ioas_dev_unbind(struct ioas_dev *dev)
 		return diag_fail(&ctx->diag, -EBUSY, "device \"%s\" is attached: ioas_detach()",
 				 dev->name);
 	}
+	pthread_mutex_unlock(&ctx->admin);
+	requests_wait(ctx, NULL, dev);
+	pthread_mutex_lock(&ctx->admin);
 	/* Faults that are read from now on must not name it. */
 	faults_forget(ctx, dev);
 	pthread_mutex_lock(&ctx->lock);

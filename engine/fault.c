@@ -41,6 +41,13 @@ static int drain_and_lock(struct ioas_ctx *ctx)
 	return count < 0 ? count : 0;
 }
 
+void faults_add(struct ioas_ctx *ctx, const struct be_fault *fault)
+{
+	pthread_mutex_lock(&ctx->faults.lock);
+	put(&ctx->faults, fault);
+	pthread_mutex_unlock(&ctx->faults.lock);
+}
+
 static unsigned int take(struct faults *faults, struct ioas_fault *out, unsigned int max)
 {
 	unsigned int count = faults->count < max ? faults->count : max;

@@ -7,6 +7,7 @@
  *   ioas_ctx.lock       the backend's slow operations (backend.h), the list of address spaces
  *   ioas.maps_lock      KERNEL: records of mappings, the mapping cache's writers
  *   ioas_ctx.mem_lock   the registry of memory
+ *   requests.lock   page requests on their way: backend's queues of them, faults.lock are inside
  *   service.lock, tables.lock, iova.lock, inval.lock   each guards its own structure
  *
  * Hot calls on USER spaces run inside an RCU read-side section (liburcu, the flavour that needs
@@ -86,6 +87,19 @@ struct service {
 	struct cds_list_head spaces; /* BATCHED ones, by ioas.service_entry */
 };
 
+/* Page requests: see request.c. */
+struct requests {
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	pthread_t thread;
+	bool running; /* under admin */
+	_Atomic bool stop;
+	const struct ioas *as; /* whose handler runs, and for which device */
+	const struct ioas_dev *dev;
+	uint64_t count;
+	uint64_t refused; /* of these */
+};
+
 struct ioas_ctx {
 	struct be *be;
 	struct be_caps caps;
@@ -106,6 +120,7 @@ struct ioas_ctx {
 	struct inval_totals gone_inval;
 	struct faults faults;
 	struct service service;
+	struct requests requests;
 };
 
 struct ioas_dev {
@@ -162,6 +177,9 @@ struct ioas {
 	uint64_t batch_ns;
 	bool shadowed; /* be_caps.shadows: the kernel is told of what is mapped */
 	struct cds_list_head service_entry;
+	ioas_page_request_fn page_request; /* NULL: devices do not wait for pages */
+	void *page_request_arg;
+	struct ioas_queue *request_queue; /* its handler's */
 };
 
 /* Units that wait for an invalidation before the allocator gets them back. */
@@ -283,6 +301,20 @@ int user_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int cou
 		   bool as_one);
 int user_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count);
 
+/* A thread of the context, in service.c. Return: 0 or an error. */
+int thread_start(struct ioas_ctx *ctx, pthread_t *thread, void *(*run)(void *ctx),
+		 const char *name);
+
+/* request.c. A space with a handler gets a queue for it; starting and stopping are under admin. */
+void requests_init(struct requests *requests);
+void requests_destroy(struct requests *requests);
+int requests_start(struct ioas *as);
+int requests_stop(struct ioas *as); /* no device is on it, and its handler does not run */
+void requests_count(struct ioas_ctx *ctx, uint64_t *count, uint64_t *refused);
+
+/* Until no handler runs of @as, nor for @dev; not under admin, which a handler may want. */
+void requests_wait(struct ioas_ctx *ctx, const struct ioas *as, const struct ioas_dev *dev);
+
 /* service.c. Starting and stopping are done under admin. */
 void service_init(struct service *service);
 int service_start(struct ioas_ctx *ctx); /* unless it runs */
@@ -292,6 +324,7 @@ void service_remove(struct ioas *as);
 
 /* fault.c */
 void faults_deliver(struct ioas_ctx *ctx);
+void faults_add(struct ioas_ctx *ctx, const struct be_fault *fault);
 void faults_count(struct ioas_ctx *ctx, uint64_t *stopped, uint64_t *lost);
 void faults_forget(struct ioas_ctx *ctx, const struct ioas_dev *dev);
 

@@ -78,25 +78,33 @@ void service_init(struct service *service)
 	CDS_INIT_LIST_HEAD(&service->spaces);
 }
 
+int thread_start(struct ioas_ctx *ctx, pthread_t *thread, void *(*run)(void *ctx), const char *name)
+{
+	sigset_t all, old;
+	int ret;
+
+	/* Signals are the application's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	ret = pthread_create(thread, NULL, run, ctx);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (ret)
+		return diag_fail(&ctx->diag, -ret, "cannot start the thread %s: %s", name,
+				 strerror(ret));
+	pthread_setname_np(*thread, name);
+	return 0;
+}
+
 int service_start(struct ioas_ctx *ctx)
 {
 	struct service *service = &ctx->service;
-	sigset_t all, old;
 	int ret;
 
 	if (service->running)
 		return 0;
-	/* Signals are the application's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = pthread_create(&service->thread, NULL, serve, ctx);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (ret)
-		return diag_fail(&ctx->diag, -ret, "cannot start the service thread: %s",
-				 strerror(ret));
-	pthread_setname_np(service->thread, "ioas-service");
-	service->running = true;
-	return 0;
+	ret = thread_start(ctx, &service->thread, serve, "ioas-service");
+	service->running = !ret;
+	return ret;
 }
 
 static void wake(struct service *service)

@@ -77,6 +77,13 @@ static int check_mode(struct ioas_ctx *ctx, const struct ioas_opts *opts)
 	if (opts->mode == IOAS_BATCHED && opts->kind != IOAS_KIND_USER)
 		return bad(ctx, "mode: BATCHED is for USER spaces; the kernel invalidates others "
 				"before their unmap returns");
+	if (opts->page_request && opts->kind != IOAS_KIND_USER)
+		return bad(ctx, "page_request: only USER spaces can be filled on demand");
+	if (opts->page_request && !ctx->caps.page_requests)
+		return diag_fail(&ctx->diag, -EOPNOTSUPP,
+				 "address space: page_request: devices of backend %s do not wait "
+				 "for pages (as they are bound now)",
+				 ctx->be->ops->name);
 	if (opts->batch_max > BATCH_MAX)
 		return bad(ctx, "batch_max: more than 4096");
 	if (opts->batch_ns && opts->batch_ns < NS_MIN)
@@ -184,8 +191,10 @@ static int backend_space(struct ioas *as, const struct be_space_attr *attr)
 
 	pthread_mutex_lock(&ctx->lock);
 	ret = ctx->be->ops->space_create(ctx->be, attr, &as->be_space);
-	if (!ret)
+	if (!ret) {
+		as->be_space->owner = as;
 		cds_list_add_tail(&as->entry, &ctx->spaces);
+	}
 	pthread_mutex_unlock(&ctx->lock);
 	return ret;
 }
@@ -218,7 +227,9 @@ static int map_interrupts(struct ioas *as)
 static int make_user(struct ioas *as, const struct ioas_opts *opts)
 {
 	struct ioas_ctx *ctx = as->ctx;
-	struct be_space_attr attr = { .kind = IOAS_KIND_USER, .format = as->format };
+	struct be_space_attr attr = { .kind = IOAS_KIND_USER,
+				      .format = as->format,
+				      .page_requests = opts->page_request };
 	struct ioas *parent = opts->parent;
 	int ret = parent ? 0 : auto_parent_get(ctx, &parent);
 
@@ -231,6 +242,8 @@ static int make_user(struct ioas *as, const struct ioas_opts *opts)
 	ret = ret ?: map_interrupts(as);
 	if (ret)
 		return diag_fail(&ctx->diag, ret, "no memory for page tables (RLIMIT_MEMLOCK?)");
+	as->page_request = opts->page_request;
+	as->page_request_arg = opts->page_request_arg;
 	as->batch_max = opts->batch_max ? opts->batch_max : BATCH_DEFAULT;
 	as->batch_ns = opts->batch_ns ? opts->batch_ns : NS_DEFAULT;
 	ret = inval_init(&as->inval, &ctx->caps, as->batch_max);
@@ -277,6 +290,8 @@ static void unmake(struct ioas *as)
 
 	if (as->in_service)
 		service_remove(as);
+	if (as->request_queue) /* nothing has been unmapped through it */
+		ioas_queue_destroy(as->request_queue);
 	if (as->kind == IOAS_KIND_KERNEL && as->be_space)
 		kernel_unmap_all(as);
 	pthread_mutex_lock(&ctx->lock);
@@ -322,6 +337,8 @@ static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 	as->shadowed = as->kind == IOAS_KIND_USER && ctx->caps.shadows;
 	CDS_INIT_LIST_HEAD(&as->queues);
 	ret = make_table(as, opts);
+	if (!ret && as->page_request)
+		ret = requests_start(as);
 	if (!ret && as->mode == IOAS_BATCHED) {
 		ret = service_add(as);
 		as->in_service = !ret;
@@ -402,22 +419,38 @@ int ioas_create(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 	return ret;
 }
 
+/* Under admin. Return: 0, or -EBUSY. */
+static int check_unused(struct ioas *as)
+{
+	unsigned int children = atomic_load(&as->children);
+	unsigned int queues = as->queue_count - (as->request_queue ? 1 : 0);
+
+	if (as->devices || queues || as->windows || children)
+		return diag_fail(
+			&as->ctx->diag, -EBUSY,
+			"address space: %u devices, %u queues, %u windows, %u children on it",
+			as->devices, queues, as->windows, children);
+	return 0;
+}
+
 int ioas_destroy(struct ioas *as)
 {
 	struct ioas_ctx *ctx = as->ctx;
-	unsigned int children = atomic_load(&as->children);
-	int ret = 0;
+	int ret;
 
 	pthread_mutex_lock(&ctx->admin);
-	if (as->devices || as->queue_count || as->windows || children)
-		ret = diag_fail(
-			&ctx->diag, -EBUSY,
-			"address space: %u devices, %u queues, %u windows, %u children on it",
-			as->devices, as->queue_count, as->windows, children);
-	else
+	ret = check_unused(as);
+	if (!ret && as->request_queue) {
+		pthread_mutex_unlock(&ctx->admin);
+		requests_wait(ctx, as, NULL);
+		pthread_mutex_lock(&ctx->admin);
+		ret = check_unused(as);
+	}
+	ret = ret ?: requests_stop(as);
+	if (!ret) {
 		unmake(as);
-	if (!ret)
 		ctx->space_count--;
+	}
 	pthread_mutex_unlock(&ctx->admin);
 	return ret;
 }

@@ -48,6 +48,7 @@ struct be_caps {
 	 * and IOVAs are those that KERNEL spaces may use.
 	 */
 	bool shadows;
+	bool page_requests;    /* devices of USER spaces may wait for pages */
 	uint64_t max_maps;     /* live KERNEL mappings, 0 for no limit */
 	/*
 	 * Invalidation: from how many ranges on is one flush of the whole space cheaper, and how
@@ -71,6 +72,7 @@ struct be_space_attr {
 	struct ioas_range range; /* CPU: addresses of the process that are shared; 0,0: all */
 	uint32_t prot;		 /* CPU: enum ioas_prot, most that devices may do */
 	int vm_fd;		 /* VM: file of a KVM machine, the caller's */
+	bool page_requests; /* USER: be_ops.request_next() gets what devices ask for */
 };
 
 struct be_map {
@@ -97,6 +99,15 @@ struct be_fault {
 	uint64_t iova;
 	uint32_t reason; /* enum ioas_fault_reason */
 	uint32_t prot;
+};
+
+/* An access that waits for its page. */
+struct be_request {
+	struct be_space *space;
+	struct be_dev *dev;
+	uint64_t iova; /* page address */
+	uint32_t prot; /* what is missing: mask of enum ioas_prot */
+	uint64_t cookie;
 };
 
 /* Memory that is about to be mapped. */
@@ -198,6 +209,17 @@ struct be_ops {
 			  uint64_t *lost);
 
 	/*
+	 * Where be_caps.page_requests. The next page request, or false: none for now; each has to
+	 * be answered, in this order. Served: the device tries again. Else the access is stopped,
+	 * without a record for fault_read(). What a device waits for when it is detached or moved
+	 * is asked for no more, and an answer that comes later has no effect. request_wait()
+	 * returns when there may be one, or after so long. One thread at a time.
+	 */
+	void (*request_wait)(struct be *be, unsigned int timeout_ms);
+	bool (*request_next)(struct be *be, struct be_request *request);
+	void (*request_answer)(struct be *be, const struct be_request *request, bool served);
+
+	/*
 	 * Optional. The IOVAs that KERNEL spaces may use: be_caps.iova less the holes in it, which
 	 * are the machine's (interrupt windows and others). Ascending, up to @max; returns how many
 	 * there are. What the bound devices allow together: it and be_caps narrow with dev_bind(),
@@ -227,6 +249,7 @@ struct be_dev {
 
 struct be_space {
 	struct be *be;
+	void *owner; /* the engine's object, for page requests */
 };
 
 struct be_mem {

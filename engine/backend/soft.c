@@ -58,6 +58,7 @@ static void soft_close(struct be *base)
 		soft_unit_destroy(be->units[i]);
 	if (be->kernel_fd >= 0)
 		close(be->kernel_fd);
+	soft_requests_destroy(&be->requests);
 	soft_pins_destroy(&be->pins);
 	free(be);
 }
@@ -76,6 +77,7 @@ static int soft_open(struct diag *diag, const char *options, struct be **out)
 	be->kernel_fd = eventfd(0, EFD_CLOEXEC);
 	ret = be->kernel_fd < 0 ? diag_fail(diag, -errno, "soft: eventfd: %s", strerror(errno))
 				: soft_options_parse(diag, options, &be->options);
+	soft_requests_init(&be->requests, be->options.requests);
 	for (unsigned int i = 0; !ret && i < be->options.units; i++) {
 		ret = soft_unit_create(&be->options, &be->units[i]);
 		if (ret)
@@ -106,6 +108,7 @@ static void soft_caps(struct be *base, struct be_caps *caps)
 	caps->page_sizes = UINT64_C(1) << 12 | UINT64_C(1) << 21 | UINT64_C(1) << 30;
 	caps->iova.last = (UINT64_C(1) << options->aperture_bits) - 1;
 	caps->max_maps = options->max_maps;
+	caps->page_requests = true;
 	caps->inval_call_ranges = 1024;
 	caps->inval_flush_ranges = ranges < 8 ? 8 : ranges < 1024 ? ranges : 1024;
 }
@@ -231,6 +234,33 @@ static int soft_fault_read(struct be *base, struct be_fault *faults, unsigned in
 	return done;
 }
 
+static void soft_request_poll(struct be *base, unsigned int timeout_ms)
+{
+	soft_requests_poll(&soft_to_be(base)->requests, timeout_ms);
+}
+
+static bool soft_request_next(struct be *base, struct be_request *out)
+{
+	struct soft_request *request = soft_request_take(&soft_to_be(base)->requests);
+
+	if (!request)
+		return false;
+	*out = (struct be_request){
+		.space = &request->space->base,
+		.dev = &request->dev->base,
+		.iova = request->iova,
+		.prot = request->prot,
+		.cookie = (uintptr_t)request,
+	};
+	return true;
+}
+
+static void soft_answer(struct be *base, const struct be_request *request, bool served)
+{
+	soft_request_answer(&soft_to_be(base)->requests,
+			    (struct soft_request *)(uintptr_t)request->cookie, served);
+}
+
 const struct be_ops soft_be_ops = {
 	.name = "soft",
 	.probe = soft_probe,
@@ -249,4 +279,7 @@ const struct be_ops soft_be_ops = {
 	.unmap = soft_unmap,
 	.invalidate = soft_invalidate,
 	.fault_read = soft_fault_read,
+	.request_wait = soft_request_poll,
+	.request_next = soft_request_next,
+	.request_answer = soft_answer,
 };

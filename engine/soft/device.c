@@ -37,6 +37,47 @@ void *soft_dma_ptr(struct be_dev *dev, uint64_t iova, size_t *bytes, uint32_t pr
 	return soft_translate(endpoint_of(dev), iova, bytes, prot);
 }
 
+/* A device that was told to try again in vain gives up sometime. */
+#define TRIES 8
+
+/*
+ * soft_dma_ptr() for a device that can wait; the burst is closed while it does, so that what maps
+ * the page can invalidate.
+ */
+static void *ptr_or_wait(struct be_dev *base, uint64_t iova, size_t *bytes, uint32_t prot)
+{
+	struct soft_dev *dev = (struct soft_dev *)base;
+	struct soft_endpoint *endpoint = &dev->endpoint;
+	const size_t wanted = *bytes;
+
+	for (unsigned int tries = 0;; tries++) {
+		struct soft_request request = {
+			.dev = dev,
+			.moves = dev->moves,
+			.iova = iova & ~(IOAS_PAGE_SIZE - 1),
+			.prot = prot,
+		};
+		enum soft_request_result result;
+		void *memory;
+
+		endpoint->can_wait = tries < TRIES;
+		endpoint->must_wait = false;
+		*bytes = wanted;
+		memory = soft_dma_ptr(base, iova, bytes, prot);
+		endpoint->can_wait = false;
+		if (memory || !endpoint->must_wait)
+			return memory;
+		request.space = endpoint->context.space;
+		soft_dma_end(base);
+		result = soft_request_wait(&soft_to_be(base->be)->requests, &request);
+		soft_dma_begin(base);
+		if (result == SOFT_REQUEST_FAIL)
+			return NULL;
+		if (result == SOFT_REQUEST_FULL)
+			tries = TRIES - 1;
+	}
+}
+
 /* An aligned access of 8 bytes is one access, as on PCIe. */
 static bool is_word(const void *memory, size_t bytes)
 {
@@ -50,7 +91,7 @@ int soft_dma_read(struct be_dev *dev, uint64_t iova, void *dst, size_t bytes)
 	soft_dma_begin(dev);
 	while (bytes) {
 		size_t some = bytes;
-		void *src = soft_dma_ptr(dev, iova, &some, IOAS_READ);
+		void *src = ptr_or_wait(dev, iova, &some, IOAS_READ);
 		uint64_t word;
 
 		if (!src) {
@@ -78,7 +119,7 @@ int soft_dma_write(struct be_dev *dev, uint64_t iova, const void *src, size_t by
 	soft_dma_begin(dev);
 	while (bytes) {
 		size_t some = bytes;
-		void *dst = soft_dma_ptr(dev, iova, &some, IOAS_WRITE);
+		void *dst = ptr_or_wait(dev, iova, &some, IOAS_WRITE);
 		uint64_t word;
 
 		if (!dst) {

@@ -25,6 +25,7 @@
 #include "../pgtable/pt.h"
 #include "options.h"
 #include "pin.h"
+#include "request.h"
 #include "soft.h"
 #include "unit.h"
 
@@ -33,6 +34,7 @@ struct soft_dev {
 	struct soft_endpoint endpoint;
 	unsigned int unit;
 	struct soft_space *space;
+	_Atomic uint64_t moves; /* from space to space; changes under requests.lock */
 	struct soft_dev *next;
 	char name[];
 };
@@ -60,6 +62,7 @@ struct soft_be {
 	struct soft_options options;
 	struct soft_unit *units[SOFT_UNITS_MAX];
 	struct soft_pins pins;
+	struct soft_requests requests;
 	struct pt_mem pt_mem;
 	struct soft_dev *devices;
 	unsigned int device_count;

@@ -70,6 +70,7 @@ static int create_user(struct soft_be *be, struct soft_space *space,
 	space->context.root = attr->root;
 	space->context.parent_domain = parent->context.domain;
 	space->context.parent_root = parent->context.root;
+	space->context.space = attr->page_requests ? space : NULL;
 	space->parent = parent;
 	pthread_mutex_lock(&parent->lock);
 	space->next_child = parent->children;
@@ -166,6 +167,7 @@ static int switch_space(struct soft_dev *dev, struct soft_space *space)
 		unit_join(space, dev->unit);
 	soft_endpoint_set(&dev->endpoint, space ? &space->context : &blocked);
 	dev->space = space;
+	soft_requests_move(&soft_to_be(dev->base.be)->requests, dev);
 	return old ? unit_leave(soft_to_be(dev->base.be), old, dev->unit) : 0;
 }
 

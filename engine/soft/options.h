@@ -23,6 +23,7 @@ struct soft_options {
 	uint64_t psc_entries;
 	uint64_t units;
 	uint64_t faults;
+	uint64_t requests;
 	uint64_t inval_ns;
 	uint64_t aperture_bits;
 	uint64_t max_maps;

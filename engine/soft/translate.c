@@ -20,6 +20,11 @@ static void *stop(struct soft_endpoint *endpoint, uint64_t iova, unsigned int re
 		.prot = prot,
 	};
 
+	if (endpoint->can_wait && endpoint->context.space &&
+	    (reason == IOAS_FAULT_NOT_PRESENT || reason == IOAS_FAULT_PERMISSION)) {
+		endpoint->must_wait = true;
+		return NULL;
+	}
 	endpoint->unit->counters.faults++;
 	soft_faults_record(&endpoint->unit->faults, &fault);
 	return NULL;

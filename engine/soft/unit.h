@@ -65,6 +65,7 @@ enum soft_context_kind {
  *	address of its root
  * @parent_domain: NESTED: tags second-stage results
  * @parent_root: NESTED: physical address of the second stage's root
+ * @space: whom a device that can wait asks for a page, or NULL: nobody
  */
 struct soft_context {
 	enum soft_context_kind kind;
@@ -73,6 +74,7 @@ struct soft_context {
 	uint16_t parent_domain;
 	uint64_t root;
 	uint64_t parent_root;
+	void *space;
 };
 
 struct soft_endpoint {
@@ -84,6 +86,8 @@ struct soft_endpoint {
 	struct soft_domain *parent_domain;
 	struct soft_context context;
 	const void *cookie; /* for the fault queue */
+	bool can_wait;	    /* for the access under way: in place of a fault that mapping mends, */
+	bool must_wait;	    /* this */
 };
 
 struct soft_counters {

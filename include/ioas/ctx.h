@@ -116,6 +116,7 @@ void ioas_ctx_error(struct ioas_ctx *ctx, char *text, size_t text_bytes);
  * @size: sizeof(struct ioas_caps), set by the caller
  * @kinds: mask of 1 << enum ioas_kind
  * @user_formats: mask of 1 << enum ioas_format usable for IOAS_KIND_USER
+ * @page_requests: 1 if USER spaces may be filled on demand: ioas_opts.page_request
  * @page_sizes: mask of page sizes that KERNEL tables can hold
  * @iova: lowest and highest IOVA of a KERNEL address space
  * @max_maps: live map calls that the kernel allows, 0 for no limit
@@ -124,7 +125,7 @@ struct ioas_caps {
 	uint32_t size;
 	uint32_t kinds;
 	uint32_t user_formats;
-	uint32_t reserved;
+	uint32_t page_requests;
 	uint64_t page_sizes;
 	struct ioas_range iova;
 	uint64_t max_maps;
@@ -183,6 +184,8 @@ int ioas_fault_poll(struct ioas_ctx *ctx, struct ioas_fault *faults, unsigned in
  * @commit_joins: strict unmaps that were covered by another thread's commit
  * @faults: DMAs stopped, as the IOMMU counts them: one request of a device may be several
  * @faults_lost: of these, found the queue full: counted but not reported one by one
+ * @page_requests: accesses that waited for a page
+ * @page_requests_refused: of these, stopped for lack of one
  * @bytes_pinned: memory pinned now
  * @table_bytes: page-table memory in use now
  */
@@ -202,6 +205,8 @@ struct ioas_stats {
 	uint64_t commit_joins;
 	uint64_t faults;
 	uint64_t faults_lost;
+	uint64_t page_requests;
+	uint64_t page_requests_refused;
 	uint64_t bytes_pinned;
 	uint64_t table_bytes;
 };

@@ -12,6 +12,7 @@
  *   psc_entries=N [64]                    entries of each paging-structure cache
  *   units=N [1]                           IOMMU units, each with caches of its own
  *   faults=N [1024]                       capacity of the fault queue
+ *   requests=N [64]                       capacity of the page request queue
  *   inval_ns=N [0]                        extra time of an invalidation request, per descriptor
  *   aperture_bits=N [48]                  width of KERNEL address spaces, 32..48
  *   max_maps=N [0]                        limit of live KERNEL mappings, 0 for none
@@ -54,8 +55,10 @@ void *ioas_soft_dma_ptr(struct ioas_dev *dev, ioas_iova_t iova, size_t *bytes, u
  * ioas_soft_dma_read - device reads memory
  * ioas_soft_dma_write - device writes memory
  *
- * A burst of their own. An aligned access of 8 bytes is single-copy atomic, as on PCIe.
- * Return: 0, or -EFAULT and a fault has been recorded.
+ * A burst of their own. In an address space that is filled on demand (ioas_opts.page_request) they
+ * wait where a translation is missing; pointers of a burst are a device's that cannot wait. An
+ * aligned access of 8 bytes is single-copy atomic, as on PCIe. Return: 0, or -EFAULT and a fault
+ * has been recorded.
  */
 int ioas_soft_dma_read(struct ioas_dev *dev, ioas_iova_t iova, void *dst, size_t bytes);
 int ioas_soft_dma_write(struct ioas_dev *dev, ioas_iova_t iova, const void *src, size_t bytes);

@@ -14,6 +14,33 @@ extern "C" {
 #endif
 
 /**
+ * struct ioas_page_request - an access that waits for its page
+ * @as: address space, which was created with a handler
+ * @dev: device that waits
+ * @iova: page address of the access
+ * @prot: what it wants to do: mask of enum ioas_prot. The page may be mapped, with fewer rights
+ */
+struct ioas_page_request {
+	struct ioas *as;
+	struct ioas_dev *dev;
+	ioas_iova_t iova;
+	uint32_t prot;
+};
+
+/*
+ * Map the page (ioas_map() at request->iova with IOAS_MAP_FIXED, of any size that holds it) through
+ * @queue, which is the library's and good for this call only; to widen rights, unmap it first.
+ * Return: 0, and the device tries again; anything else, and the access is stopped and reported as
+ * a fault.
+ *
+ * Called from a thread of the context, one request at a time over all of its address spaces. It may
+ * make slow calls, but must not destroy its address space, unbind the device or close the context:
+ * these wait for it. While it runs the device may be detached or moved; the answer does no harm.
+ */
+typedef int (*ioas_page_request_fn)(void *arg, struct ioas_queue *queue,
+				    const struct ioas_page_request *request);
+
+/**
  * struct ioas_opts - a new address space
  * @size: sizeof(struct ioas_opts)
  * @kind: enum ioas_kind
@@ -33,6 +60,9 @@ extern "C" {
  * @prot: CPU: most that devices may do, enum ioas_prot; 0 for IOAS_RW. The process's own rights
  *	limit it, page by page
  * @vm_fd: VM: file of a KVM machine (KVM_CREATE_VM) of this process; it stays the caller's
+ * @page_request: USER: called for an access that finds no page, or one with too few rights, of a
+ *	device that can wait for it (ioas_caps.page_requests); NULL: such accesses are stopped
+ * @page_request_arg: first argument of @page_request
  *
  * Fields of other kinds than the space's must be 0.
  */
@@ -49,6 +79,8 @@ struct ioas_opts {
 	uint64_t batch_ns;
 	uint32_t prot;
 	int32_t vm_fd;
+	ioas_page_request_fn page_request;
+	void *page_request_arg;
 };
 
 /**
