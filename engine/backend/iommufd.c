@@ -439,6 +439,13 @@ static void iommufd_space_destroy(struct be_space *base)
 	free(space);
 }
 
+/* @dev was attached to dev->vfio.space. */
+static void left(struct iommufd_dev *dev)
+{
+	if (dev->vfio.space)
+		iommufd_iopf_forget((struct iommufd_space *)dev->vfio.space, dev);
+}
+
 static int iommufd_attach(struct be_space *base, struct be_dev *base_dev)
 {
 	struct iommufd_space *space = (struct iommufd_space *)base;
@@ -453,8 +460,15 @@ static int iommufd_attach(struct be_space *base, struct be_dev *base_dev)
 	if (ret)
 		return ret;
 	ret = device_attach(dev, space->pt_id);
+	if (ret == -ENODEV && space->page_requests)
+		return diag_fail(
+			base->be->diag, -EOPNOTSUPP,
+			"iommufd: %s: the device cannot wait for pages (PRI): it can only be "
+			"on address spaces without page_request",
+			dev->vfio.address);
 	if (ret)
 		return fail_attach(dev, ret);
+	left(dev);
 	dev->vfio.space = &space->vfio;
 	return 0;
 }
@@ -472,6 +486,7 @@ static int iommufd_detach(struct be_dev *base)
 	if (ret)
 		return diag_fail(base->be->diag, ret, "iommufd: %s cannot be detached: %s",
 				 dev->vfio.address, strerror(-ret));
+	left(dev);
 	dev->vfio.space = NULL;
 	return 0;
 }
@@ -603,6 +618,9 @@ const struct be_ops iommufd_be_ops = {
 	.unmap = iommufd_unmap,
 	.invalidate = iommufd_invalidate,
 	.fault_read = iommufd_user_fault_read,
+	.request_wait = iommufd_request_wait,
+	.request_next = iommufd_request_next,
+	.request_answer = iommufd_request_answer,
 	.iova_ranges = vfio_iova_ranges,
 	.pci = &vfio_pci_ops,
 };

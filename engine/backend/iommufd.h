@@ -6,6 +6,7 @@
  *   iommufd_user.c  USER spaces: a stage 1 of our own, nested on the kernel's page table
  *   nested.h        what makes of IOMMUs differ in there: smmuv3.c, vtd.c, amdvi.c
  *   iommufd_fault.c their faults
+ *   iommufd_iopf.c  faults that devices wait for: page requests
  *
  * Locking: see iommufd.c; for what is struct iommufd_faults', its own lock.
  */
@@ -19,6 +20,7 @@
 #define IOMMUFD_TAGS (1 << 16)
 
 struct iommufd_be;
+struct iommufd_iopf;
 
 /* The kernel's objects under the USER children of a KERNEL space. */
 struct iommufd_nest {
@@ -50,6 +52,9 @@ struct iommufd_space {
 	void *scratch; /* see struct be_space_attr */
 	uint64_t scratch_addr;
 	uint32_t tag; /* 0 until there is a nest, or if the kernel numbers spaces */
+	bool page_requests;
+	struct iommufd_iopf *iopf; /* their queue, with the nested page table */
+	struct iommufd_space *next_requesting;
 };
 
 struct iommufd_dev {
@@ -69,6 +74,10 @@ struct iommufd_faults {
 	pthread_mutex_t lock;
 	struct iommufd_nest *nests;
 	struct iommufd_dev *devices;
+	struct iommufd_space *requesting; /* with a queue of page requests */
+	bool polling;			  /* a thread has the queues' files */
+	pthread_cond_t polled;
+	int wake_fd; /* wakes it; -1 until there is a queue */
 	uint32_t last_virt_id;
 	uint64_t unread; /* went with their queue */
 };
@@ -123,9 +132,23 @@ void iommufd_nest_destroy(struct iommufd_space *parent);
 
 int iommufd_user_invalidate(struct be_space *space, const struct be_inval *ranges,
 			    unsigned int count, unsigned int *crossings);
+
+/* Page requests: the queue of a space that wants them, made for its table and freed after it. */
+int iommufd_iopf_alloc(struct iommufd_space *space);
+void iommufd_iopf_free(struct iommufd_space *space);
+uint32_t iommufd_iopf_id(const struct iommufd_space *space);
+
+/* @dev is not attached to @space any more. */
+void iommufd_iopf_forget(struct iommufd_space *space, const struct iommufd_dev *dev);
+
+void iommufd_request_wait(struct be *be, unsigned int timeout_ms);
+bool iommufd_request_next(struct be *be, struct be_request *request);
+void iommufd_request_answer(struct be *be, const struct be_request *request, bool served);
+
 /* Faults. */
 
 void iommufd_faults_init(struct iommufd_faults *faults);
+void iommufd_faults_destroy(struct iommufd_faults *faults);
 
 /* A device gets its name, and loses it. */
 void iommufd_faults_add_dev(struct iommufd_faults *faults, struct iommufd_dev *dev);

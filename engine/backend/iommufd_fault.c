@@ -26,6 +26,16 @@
 void iommufd_faults_init(struct iommufd_faults *faults)
 {
 	pthread_mutex_init(&faults->lock, NULL);
+	pthread_cond_init(&faults->polled, NULL);
+	faults->wake_fd = -1;
+}
+
+void iommufd_faults_destroy(struct iommufd_faults *faults)
+{
+	if (faults->wake_fd >= 0)
+		close(faults->wake_fd);
+	pthread_cond_destroy(&faults->polled);
+	pthread_mutex_destroy(&faults->lock);
 }
 
 void iommufd_faults_add_dev(struct iommufd_faults *faults, struct iommufd_dev *dev)

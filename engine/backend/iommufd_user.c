@@ -110,12 +110,13 @@ void iommufd_user_init(struct iommufd_be *be)
 
 void iommufd_user_fini(struct iommufd_be *be)
 {
-	pthread_mutex_destroy(&be->faults.lock);
+	iommufd_faults_destroy(&be->faults);
 }
 
 void iommufd_user_caps(struct iommufd_be *be, struct be_caps *caps)
 {
 	uint32_t formats = UINT32_MAX;
+	bool requests = true;
 
 	caps->inval_flush_ranges = CALL_RANGES;
 	caps->inval_call_ranges = CALL_RANGES;
@@ -125,11 +126,13 @@ void iommufd_user_caps(struct iommufd_be *be, struct be_caps *caps)
 		const struct iommufd_dev *dev = (const struct iommufd_dev *)at;
 
 		formats &= dev->nested ? dev->traits.formats : 0;
+		requests &= dev->nested && dev->traits.requests;
 		caps->parent_writeable |= dev->nested && dev->traits.writeable;
 		caps->maps_interrupts |= dev->nested && dev->nested->maps_interrupts;
 	}
 	if (!formats)
 		return;
+	caps->page_requests = requests;
 	caps->kinds |= 1 << IOAS_KIND_USER;
 	caps->user_formats = formats;
 	caps->parent_last = be->parent_last;
@@ -495,6 +498,7 @@ int iommufd_user_create(struct be *base, const struct be_space_attr *attr, struc
 	space->format = attr->format;
 	space->scratch = attr->scratch;
 	space->scratch_addr = attr->scratch_addr;
+	space->page_requests = attr->page_requests;
 	vfio_maps_init(&space->vfio.maps, 0);
 	*out = &space->vfio.base;
 	return 0;
@@ -508,6 +512,7 @@ void iommufd_user_destroy(struct iommufd_space *space)
 
 	if (space->pt_id)
 		iommufd_destroy(be, space->pt_id);
+	iommufd_iopf_free(space);
 	/*
 	 * The next owner of the tag must not find our translations; else it gets none. Where the
 	 * kernel numbers spaces that is its own affair.
@@ -543,13 +548,23 @@ static int fill_space(struct iommufd_space *space, struct iommufd_nest *nest,
 		return diag_fail(be->diag, -EOPNOTSUPP,
 				 "iommufd: %s: its IOMMU has no tables of this space's format",
 				 dev->vfio.address);
-	ret = tag_alloc(nest, &table.tag);
+	ret = iommufd_iopf_alloc(space);
 	if (ret)
 		return ret;
+	if (space->page_requests) {
+		alloc.flags = UAPI_HWPT_FAULT_ID_VALID;
+		alloc.fault_id = iommufd_iopf_id(space);
+	}
+	ret = tag_alloc(nest, &table.tag);
+	if (ret) {
+		iommufd_iopf_free(space);
+		return ret;
+	}
 	nest->ops->table(&nest->info, &table, data);
 	ret = hwpt_alloc(iommufd_to_be(be), &alloc, &space->pt_id);
 	if (ret) {
 		tag_free(nest, table.tag);
+		iommufd_iopf_free(space);
 		return diag_fail(be->diag, ret,
 				 "iommufd: no nested page table: IOMMU_HWPT_ALLOC: %s",
 				 strerror(-ret));

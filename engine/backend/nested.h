@@ -38,6 +38,7 @@ struct nested_traits {
 	unsigned int tags;
 	bool repeat;	/* an erratum: invalidations have to be issued twice */
 	bool writeable; /* the kernel takes no read-only mappings in a parent */
+	bool requests;	/* devices that can may wait for pages */
 };
 
 struct nested_table {

@@ -192,6 +192,39 @@ struct uapi_hwpt_invalidate {
 };
 #define UAPI_HWPT_INVALIDATE UAPI_IOMMU(0x8d)
 
+struct uapi_fault_queue_alloc {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t out_fault_id;
+	uint32_t out_fault_fd;
+};
+#define UAPI_FAULT_QUEUE_ALLOC UAPI_IOMMU(0x8e)
+
+/* read() of a queue of faults gives whole groups: records with one cookie. perm: a mask. */
+#define UAPI_PGFAULT_READ  1
+#define UAPI_PGFAULT_WRITE 2
+
+struct uapi_pgfault {
+	uint32_t flags;
+	uint32_t dev_id;
+	uint32_t pasid;
+	uint32_t grpid;
+	uint32_t perm;
+	uint32_t reserved;
+	uint64_t addr;
+	uint32_t length;
+	uint32_t cookie;
+};
+
+/* write() answers. EINVAL: nobody waits for it (any more). */
+#define UAPI_PAGE_RESPONSE_SUCCESS 0
+#define UAPI_PAGE_RESPONSE_INVALID 1
+
+struct uapi_page_response {
+	uint32_t cookie;
+	uint32_t code;
+};
+
 struct uapi_ioas_map_file {
 	uint32_t size;
 	uint32_t flags;

@@ -36,6 +36,7 @@
 #define CAP_FS1GP  BIT(56)
 #define CAP_FS5LP  BIT(60)
 #define ECAP_NEST  BIT(26)
+#define ECAP_PRS   BIT(29)
 #define ECAP_SMTS  BIT(43)
 #define ECAP_SSTS  BIT(46)
 #define ECAP_FSTS  BIT(47)
@@ -61,6 +62,7 @@ static const char *why_not(const union nested_info *info, struct nested_traits *
 	*traits = (struct nested_traits){
 		.formats = 1 << IOAS_FORMAT_X86_64_L4 |
 			   (cap & CAP_FS5LP ? 1 << IOAS_FORMAT_X86_64_L5 : 0),
+		.requests = ecap & ECAP_PRS,
 		.writeable = info->vtd.flags & UAPI_VTD_ERRATA_772415_SPR17,
 	};
 	return NULL;

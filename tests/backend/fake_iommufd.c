@@ -236,6 +236,23 @@ static int veventq_alloc(struct uapi_veventq_alloc *request)
 	return 0;
 }
 
+static int fault_queue_alloc(struct uapi_fault_queue_alloc *request)
+{
+	int ends[2];
+
+	if (request->flags)
+		return -EOPNOTSUPP;
+	if (fake.faults >= 0)
+		close(fake.faults);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) ||
+	    fcntl(ends[0], F_SETFL, O_NONBLOCK))
+		return -errno;
+	request->out_fault_id = make(FAKE_QUEUE, 0);
+	request->out_fault_fd = ends[0];
+	fake.faults = ends[1];
+	return 0;
+}
+
 static void execute(const struct uapi_hwpt_invalidate *request, unsigned int count)
 {
 	const char *at = (const char *)(uintptr_t)request->data_uptr;
@@ -348,6 +365,8 @@ static int of_iommufd(unsigned long request, void *arg)
 		return vdevice_alloc(arg);
 	case UAPI_VEVENTQ_ALLOC:
 		return veventq_alloc(arg);
+	case UAPI_FAULT_QUEUE_ALLOC:
+		return fault_queue_alloc(arg);
 	}
 	return -ENOTTY;
 }

@@ -14,18 +14,23 @@
 
 #define IOVA UINT64_C(0x40000000)
 
+static int never(void *arg, struct ioas_queue *queue, const struct ioas_page_request *request)
+{
+	FAIL("a page request from nowhere");
+}
+
 /* With a parent of its own, so that everything has to be made. */
-static void check_attach(struct mock_lab *lab)
+static void check_attach(struct mock_lab *lab, ioas_page_request_fn handler)
 {
 	unsigned int failures = 0;
 	bool failed = true;
 
-	lab_step("attaching");
+	lab_step(handler ? "attaching, with page requests" : "attaching");
 	for (unsigned int nth = 1; failed; nth++) {
 		struct ioas *parent = mock_parent(lab);
 		int ret;
 
-		mock_create(lab, parent);
+		mock_create_on_demand(lab, parent, handler, NULL);
 		fail_nth_begin(nth);
 		ret = ioas_attach(lab->as, lab->dev);
 		failed = fail_nth_end();
@@ -119,7 +124,8 @@ int main(void)
 		mock_open(&lab, makes[i]);
 		if (!i)
 			fail_nth_open();
-		check_attach(&lab);
+		check_attach(&lab, NULL);
+		check_attach(&lab, never);
 		check_unmap(&lab);
 		if (makes[i]->event_bytes)
 			check_events(&lab);

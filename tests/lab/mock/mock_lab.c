@@ -107,13 +107,15 @@ void __wrap_vfio_dev_close(struct vfio_dev *dev)
 
 static const char *why_not(const union nested_info *info, struct nested_traits *traits)
 {
-	*traits = (struct nested_traits){ .formats = 1 << IOAS_FORMAT_X86_64_L4 };
+	*traits = (struct nested_traits){ .formats = 1 << IOAS_FORMAT_X86_64_L4, .requests = true };
 	return NULL;
 }
 
 static const char *why_not_viommu(const union nested_info *info, struct nested_traits *traits)
 {
-	*traits = (struct nested_traits){ .formats = 1 << IOAS_FORMAT_X86_64_L4, .tags = 64 };
+	*traits = (struct nested_traits){ .formats = 1 << IOAS_FORMAT_X86_64_L4,
+					  .tags = 64,
+					  .requests = true };
 	return NULL;
 }
 
@@ -264,9 +266,17 @@ void mock_close(struct mock_lab *lab)
 
 void mock_create(struct mock_lab *lab, struct ioas *parent)
 {
+	mock_create_on_demand(lab, parent, NULL, NULL);
+}
+
+void mock_create_on_demand(struct mock_lab *lab, struct ioas *parent, ioas_page_request_fn handler,
+			   void *arg)
+{
 	const struct ioas_opts opts = { .size = sizeof(opts),
 					.kind = IOAS_KIND_USER,
-					.parent = parent };
+					.parent = parent,
+					.page_request = handler,
+					.page_request_arg = arg };
 
 	CHECK(ioas_create(lab->ctx, &opts, &lab->as) == 0);
 	CHECK(ioas_queue_create(lab->as, &lab->queue) == 0);
@@ -325,6 +335,16 @@ void mock_check_pins(struct mock_lab *lab, unsigned int parents)
 				      .check_refs = { .length = PAGES * PAGE,
 						      .uptr = (uintptr_t)ioas_mem_va(lab->mem),
 						      .refs = parents } };
+
+	CHECK(test_call(devices[0].fd, &cmd) == 0);
+}
+
+void mock_trigger_request(struct mock_lab *lab, ioas_iova_t iova, uint32_t prot)
+{
+	struct iommu_test_cmd cmd = {
+		.op = IOMMU_TEST_OP_TRIGGER_IOPF,
+		.trigger_iopf = { .dev_id = devices[0].id, .grpid = 1, .perm = prot, .addr = iova },
+	};
 
 	CHECK(test_call(devices[0].fd, &cmd) == 0);
 }

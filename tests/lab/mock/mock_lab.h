@@ -45,6 +45,9 @@ void mock_close(struct mock_lab *lab);
 
 /* A STRICT space over a parent of its own, if @parent is not NULL. */
 void mock_create(struct mock_lab *lab, struct ioas *parent);
+/* With a handler for page requests. */
+void mock_create_on_demand(struct mock_lab *lab, struct ioas *parent, ioas_page_request_fn handler,
+			   void *arg);
 void mock_destroy(struct mock_lab *lab);
 struct ioas *mock_parent(struct mock_lab *lab);
 
@@ -56,6 +59,9 @@ bool mock_is_cached(struct mock_lab *lab, unsigned int index);
 
 /* Nothing is pinned of the memory but by the mappings of @parents. */
 void mock_check_pins(struct mock_lab *lab, unsigned int parents);
+
+/* The device wants a page, and waits for it: answered by nobody but the library. */
+void mock_trigger_request(struct mock_lab *lab, ioas_iova_t iova, uint32_t prot);
 
 /* The device has something to tell, which is no more than that. Return: 0 or a negative errno. */
 int mock_trigger_event(struct mock_lab *lab);

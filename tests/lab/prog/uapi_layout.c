@@ -131,6 +131,23 @@ FIELD(uapi_hwpt_invalidate, iommu_hwpt_invalidate, entry_num);
 SAME_SIZE(smmuv3_cmd, iommu_viommu_arm_smmuv3_invalidate);
 SAME_FIELD(smmuv3_cmd, word, iommu_viommu_arm_smmuv3_invalidate, cmd);
 
+SAME(UAPI_FAULT_QUEUE_ALLOC, IOMMU_FAULT_QUEUE_ALLOC);
+SAME_SIZE(uapi_fault_queue_alloc, iommu_fault_alloc);
+FIELD(uapi_fault_queue_alloc, iommu_fault_alloc, out_fault_id);
+FIELD(uapi_fault_queue_alloc, iommu_fault_alloc, out_fault_fd);
+SAME(UAPI_PGFAULT_READ, IOMMU_PGFAULT_PERM_READ);
+SAME(UAPI_PGFAULT_WRITE, IOMMU_PGFAULT_PERM_WRITE);
+SAME_SIZE(uapi_pgfault, iommu_hwpt_pgfault);
+FIELD(uapi_pgfault, iommu_hwpt_pgfault, dev_id);
+FIELD(uapi_pgfault, iommu_hwpt_pgfault, perm);
+FIELD(uapi_pgfault, iommu_hwpt_pgfault, addr);
+FIELD(uapi_pgfault, iommu_hwpt_pgfault, cookie);
+SAME(UAPI_PAGE_RESPONSE_SUCCESS, IOMMUFD_PAGE_RESP_SUCCESS);
+SAME(UAPI_PAGE_RESPONSE_INVALID, IOMMUFD_PAGE_RESP_INVALID);
+SAME_SIZE(uapi_page_response, iommu_hwpt_page_response);
+FIELD(uapi_page_response, iommu_hwpt_page_response, cookie);
+FIELD(uapi_page_response, iommu_hwpt_page_response, code);
+
 SAME(UAPI_IOAS_MAP_FILE, IOMMU_IOAS_MAP_FILE);
 SAME_SIZE(uapi_ioas_map_file, iommu_ioas_map_file);
 FIELD(uapi_ioas_map_file, iommu_ioas_map_file, flags);
