@@ -44,7 +44,8 @@ void *soft_dma_ptr(struct be_dev *dev, uint64_t iova, size_t *bytes, uint32_t pr
  * soft_dma_ptr() for a device that can wait; the burst is closed while it does, so that what maps
  * the page can invalidate.
  */
-static void *ptr_or_wait(struct be_dev *base, uint64_t iova, size_t *bytes, uint32_t prot)
+static __attribute__((noinline)) void *wait_for_ptr(struct be_dev *base, uint64_t iova,
+						    size_t *bytes, uint32_t prot)
 {
 	struct soft_dev *dev = (struct soft_dev *)base;
 	struct soft_endpoint *endpoint = &dev->endpoint;
@@ -76,6 +77,13 @@ static void *ptr_or_wait(struct be_dev *base, uint64_t iova, size_t *bytes, uint
 		if (result == SOFT_REQUEST_FULL)
 			tries = TRIES - 1;
 	}
+}
+
+static inline void *ptr_or_wait(struct be_dev *dev, uint64_t iova, size_t *bytes, uint32_t prot)
+{
+	if (__builtin_expect(endpoint_of(dev)->context.space != NULL, 0))
+		return wait_for_ptr(dev, iova, bytes, prot);
+	return soft_dma_ptr(dev, iova, bytes, prot);
 }
 
 /* An aligned access of 8 bytes is one access, as on PCIe. */
