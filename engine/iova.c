@@ -33,6 +33,7 @@ int iova_init(struct iova *iova, struct ioas_range aperture, const struct ioas_r
 
 	memset(iova, 0, sizeof(*iova));
 	iova->aperture = aperture;
+	iova->page_bytes = IOAS_PAGE_SIZE;
 	iova->base = block_down(aperture.start);
 	iova->reserved = (struct extents)EXTENTS_INIT;
 	iova->free = (struct extents)EXTENTS_INIT;
@@ -520,10 +521,12 @@ int iova_open(struct iova *iova, uint64_t start, uint64_t bytes)
 /* With the best alignment that can be had. */
 static bool fit_long(struct iova *iova, uint64_t bytes, uint64_t align, uint64_t *start)
 {
+	/* 64 KiB: so that memory under a table of such pages can be mapped in it. */
+	const uint64_t aligns[] = { GIB, IOVA_BLOCK, UINT64_C(1) << 16, iova->page_bytes };
+
 	do {
-		/* 1 GiB, 2 MiB, 4 KiB */
-		for (uint64_t try = align; try >= IOAS_PAGE_SIZE; try >>= 9)
-			if (extents_fit(&iova->free, bytes, try, start))
+		for (unsigned int i = 0; i < sizeof(aligns) / sizeof(aligns[0]); i++)
+			if (aligns[i] <= align && extents_fit(&iova->free, bytes, aligns[i], start))
 				return true;
 	} while (reclaim(iova, NULL));
 	return false;

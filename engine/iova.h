@@ -72,6 +72,7 @@ struct iova_chunk_list {
 
 struct iova {
 	struct ioas_range aperture;
+	uint64_t page_bytes; /* ranges are aligned to it: 4 KiB, or set to more after iova_init() */
 	uint64_t base; /* what the directory's index 0 stands for, block-aligned */
 	pthread_mutex_t lock;
 	struct extents reserved; /* does not change: no lock */

@@ -32,37 +32,39 @@ static int check_flags(struct ioas_queue *q, uint32_t flags)
 static int bad_seg(struct ioas_queue *q, const struct ioas_seg *seg, unsigned int index,
 		   uint32_t flags)
 {
+	const uint32_t mask = q->as->page_mask;
 	const char *what = "";
 
 	if (!seg->bytes)
 		what = "bytes is zero";
-	else if (seg->bytes & (IOAS_PAGE_SIZE - 1))
-		what = "bytes is not a multiple of 4096";
-	else if ((uintptr_t)seg->va & (IOAS_PAGE_SIZE - 1))
-		what = "va is not aligned to 4096";
+	else if (seg->bytes & mask)
+		what = "bytes is not whole pages";
+	else if ((uintptr_t)seg->va & mask)
+		what = "va is not aligned to a page";
 	else if ((uintptr_t)seg->va + seg->bytes - 1 < (uintptr_t)seg->va)
 		what = "va + bytes overflows";
-	else if (seg->iova & (IOAS_PAGE_SIZE - 1))
-		what = "iova is not aligned to 4096";
+	else if (seg->iova & mask)
+		what = "iova is not aligned to a page";
 	else
 		what = "iova + bytes overflows";
 	(void)flags;
-	return queue_fail(q, -EINVAL, "[%u]: %s (va %p, bytes %" PRIu64 ", iova 0x%" PRIx64 ")",
-			  index, what, seg->va, seg->bytes, (uint64_t)seg->iova);
+	return queue_fail(q, -EINVAL,
+			  "[%u]: %s (va %p, bytes %" PRIu64 ", iova 0x%" PRIx64 "; pages of %u)",
+			  index, what, seg->va, seg->bytes, (uint64_t)seg->iova, mask + 1);
 }
 
-static inline bool range_is_bad(uint64_t start, uint64_t bytes)
+static inline bool range_is_bad(const struct ioas_queue *q, uint64_t start, uint64_t bytes)
 {
-	return !bytes || ((start | bytes) & (IOAS_PAGE_SIZE - 1)) || start + bytes - 1 < start;
+	return !bytes || ((start | bytes) & q->as->page_mask) || start + bytes - 1 < start;
 }
 
 static int check_segs(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count,
 		      uint32_t flags)
 {
 	for (unsigned int i = 0; i < count; i++)
-		if (__builtin_expect(range_is_bad((uintptr_t)segs[i].va, segs[i].bytes) ||
+		if (__builtin_expect(range_is_bad(q, (uintptr_t)segs[i].va, segs[i].bytes) ||
 					     ((flags & IOAS_MAP_FIXED) &&
-					      range_is_bad(segs[i].iova, segs[i].bytes)),
+					      range_is_bad(q, segs[i].iova, segs[i].bytes)),
 				     0))
 			return bad_seg(q, &segs[i], i, flags);
 	return 0;
@@ -124,11 +126,11 @@ int ioas_map_sg(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count,
 		if (__builtin_add_overflow(total, segs[i].bytes, &total))
 			return queue_fail(q, -EINVAL, "[%u]: the sum of bytes overflows", i);
 	if (flags & IOAS_MAP_FIXED) {
-		if (range_is_bad(*iova, total))
+		if (range_is_bad(q, *iova, total))
 			return queue_fail(q, -EINVAL,
 					  "iova 0x%" PRIx64 ", %" PRIu64
-					  " bytes: not aligned to 4096, or overflows",
-					  (uint64_t)*iova, total);
+					  " bytes: not whole pages of %u, or overflows",
+					  (uint64_t)*iova, total, q->as->page_mask + 1);
 		segs[0].iova = *iova;
 	}
 	ret = user_map_batch(q, segs, count, flags, true);
@@ -142,11 +144,12 @@ static int unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsign
 	if (!queue_is_mine(q))
 		return queue_not_owner(q);
 	for (unsigned int i = 0; i < count; i++)
-		if (__builtin_expect(range_is_bad(segs[i].iova, segs[i].bytes), 0))
+		if (__builtin_expect(range_is_bad(q, segs[i].iova, segs[i].bytes), 0))
 			return queue_fail(q, -EINVAL,
 					  "[%u]: iova 0x%" PRIx64 ", bytes %" PRIu64
-					  ": zero, not a multiple of 4096, or overflows",
-					  i, (uint64_t)segs[i].iova, segs[i].bytes);
+					  ": zero, not whole pages of %u, or overflows",
+					  i, (uint64_t)segs[i].iova, segs[i].bytes,
+					  q->as->page_mask + 1);
 	if (q->as->kind == IOAS_KIND_USER)
 		return user_unmap_batch(q, segs, count);
 	if (q->as->kind == IOAS_KIND_KERNEL)

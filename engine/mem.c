@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define KIB64 (UINT64_C(64) << 10)
 #define MIB2 (UINT64_C(2) << 20)
 #define GIB  (UINT64_C(1) << 30)
 
@@ -172,7 +173,9 @@ static int populate(void *va, uint64_t bytes)
 /* A file of pages of one size, mapped. Return: 0 or a negative errno, nothing is left behind. */
 static int map_pages(struct ioas_mem *mem, uint64_t bytes, uint64_t page_bytes, int node)
 {
-	const uint64_t align = bytes >= MIB2 && page_bytes < MIB2 ? MIB2 : page_bytes;
+	/* As large as pages of any table may be, so that memory fills them. */
+	const uint64_t most = bytes >= MIB2 ? MIB2 : bytes >= KIB64 ? KIB64 : IOAS_PAGE_SIZE;
+	const uint64_t align = page_bytes < most ? most : page_bytes;
 	unsigned int flags = MFD_CLOEXEC;
 	void *va;
 	int fd, ret;

@@ -149,6 +149,7 @@ struct ioas {
 	enum ioas_kind kind;
 	enum ioas_mode mode;
 	enum ioas_format format;
+	uint32_t page_mask; /* what is mapped is a multiple of this plus one; 4095, USER: or more */
 	struct be_space *be_space;
 	struct cds_list_head entry;
 	unsigned int devices; /* attached; under admin */

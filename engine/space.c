@@ -133,6 +133,10 @@ static int choose_aperture(struct ioas *as, const struct ioas_opts *opts,
 		if (aperture->start < LOWEST_IOVA)
 			aperture->start = LOWEST_IOVA;
 	}
+	if ((aperture->start | (aperture->last + 1)) & as->page_mask)
+		return diag_fail(&ctx->diag, -EINVAL,
+				 "address space: aperture: not whole pages of %u bytes",
+				 as->page_mask + 1);
 	if (aperture->start < most.start || aperture->last > most.last)
 		return diag_fail(&ctx->diag, -EINVAL,
 				 "address space: aperture: 0x%" PRIx64 "-0x%" PRIx64
@@ -179,6 +183,7 @@ static int make_iova(struct ioas *as, const struct ioas_opts *opts)
 	ret = iova_init(&as->iova, aperture, reserved, count + opts->reserved_count);
 	free(reserved);
 	as->has_iova = !ret;
+	as->iova.page_bytes = as->page_mask + 1;
 	return ret ? diag_fail(&ctx->diag, ret, "no memory for the IOVA allocator") : 0;
 }
 
@@ -237,8 +242,10 @@ static int make_user(struct ioas *as, const struct ioas_opts *opts)
 		return ret;
 	as->parent = parent;
 	atomic_fetch_add(&as->parent->children, 1);
-	tables_init(&as->tables, as->parent);
+	tables_init(&as->tables, as->parent, pt_format_page_lg2(as->format));
 	ret = pt_create(as->format, &as->tables.mem, &as->pt);
+	if (!ret)
+		as->page_mask = (1U << pt_page_lg2(as->pt)) - 1;
 	ret = ret ?: map_interrupts(as);
 	if (ret)
 		return diag_fail(&ctx->diag, ret, "no memory for page tables (RLIMIT_MEMLOCK?)");
@@ -331,6 +338,7 @@ static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 	as->ctx = ctx;
 	as->kind = opts->kind;
 	as->mode = opts->mode;
+	as->page_mask = IOAS_PAGE_SIZE - 1;
 	as->format = opts->kind != IOAS_KIND_USER ? IOAS_FORMAT_NONE
 		     : opts->format		  ? opts->format
 						  : first_format(ctx);
@@ -492,6 +500,11 @@ enum ioas_mode ioas_get_mode(const struct ioas *as)
 enum ioas_format ioas_get_format(const struct ioas *as)
 {
 	return as->format;
+}
+
+uint64_t ioas_get_page_bytes(const struct ioas *as)
+{
+	return as->page_mask + 1;
 }
 
 struct ioas *ioas_get_parent(const struct ioas *as)

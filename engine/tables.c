@@ -21,10 +21,16 @@ static struct tables *to_tables(struct pt_mem *mem)
 	return (struct tables *)mem;
 }
 
+static uint64_t page_bytes_of(const struct tables *tables)
+{
+	return UINT64_C(1) << tables->mem.page_lg2;
+}
+
 /* Slow: pins memory. Called without tables->lock, which is inside of the context's. */
 static bool add_arena(struct tables *tables)
 {
 	struct ioas_ctx *ctx = tables->parent->ctx;
+	const uint64_t page_bytes = page_bytes_of(tables);
 	const uint32_t prot = ctx->caps.parent_writeable ? IOAS_RW : IOAS_READ;
 	struct tables_arena *arena = calloc(1, sizeof(*arena));
 	char *page;
@@ -49,10 +55,10 @@ static bool add_arena(struct tables *tables)
 	arena->next = tables->arenas;
 	tables->arenas = arena;
 	page = ioas_mem_va(arena->mem);
-	for (uint64_t at = TABLES_ARENA_BYTES; at >= IOAS_PAGE_SIZE; at -= IOAS_PAGE_SIZE) {
-		struct tables_page *one = (struct tables_page *)(page + at - IOAS_PAGE_SIZE);
+	for (uint64_t at = TABLES_ARENA_BYTES; at >= page_bytes; at -= page_bytes) {
+		struct tables_page *one = (struct tables_page *)(page + at - page_bytes);
 
-		one->addr = arena->addr + at - IOAS_PAGE_SIZE;
+		one->addr = arena->addr + at - page_bytes;
 		one->next = tables->free;
 		tables->free = one;
 	}
@@ -82,7 +88,7 @@ static void *page_alloc(struct pt_mem *mem, uint64_t *addr)
 	if (!page)
 		return NULL;
 	*addr = page->addr;
-	memset(page, 0, IOAS_PAGE_SIZE);
+	memset(page, 0, page_bytes_of(tables));
 	return page;
 }
 
@@ -98,10 +104,10 @@ static void page_free(struct pt_mem *mem, void *at, uint64_t addr)
 	pthread_mutex_unlock(&tables->lock);
 }
 
-void tables_init(struct tables *tables, struct ioas *parent)
+void tables_init(struct tables *tables, struct ioas *parent, unsigned int page_lg2)
 {
 	*tables = (struct tables){
-		.mem = { .alloc = page_alloc, .free = page_free },
+		.mem = { .alloc = page_alloc, .free = page_free, .page_lg2 = page_lg2 },
 		.parent = parent,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 	};

@@ -13,6 +13,9 @@
  * anybody's, so its entries are taken with compare-and-swap, and the stamp in an entry says what
  * its reuse waits for.
  *
+ * A table may have larger pages than 4 KiB (ioas.page_mask): what follows for pages of 4 KiB is
+ * then not used, and neither are windows.
+ *
  * Budget at batches of 32 buffers of 4 KiB, per buffer: one load of the cache, one store to map;
  * one compare-and-swap and one store to unmap; a thirty-second of a commit.
  */
@@ -174,6 +177,11 @@ static int enter(struct ioas_queue *q, const struct ioas_seg *seg, uint64_t oa, 
 
 		args.oa = oa != UINT64_MAX ? oa
 					   : vamap_find_run(cache, (uintptr_t)seg->va + done, &run);
+		/* Of pages of 4 KiB it cannot be otherwise. */
+		if ((args.oa | run) & q->as->page_mask) {
+			ret = -EINVAL;
+			break;
+		}
 		ret = pt_map(q->as->pt, &q->map_cursor, start + done, run, &args,
 			     fixed ? TAG_OPEN : 0);
 		if (ret == -EAGAIN && !(args.busy_stamp & INVAL_STAMP_WINDOW)) {
@@ -202,7 +210,10 @@ static int cannot_enter(struct ioas_queue *q, int ret, unsigned int index, uint6
 {
 	const char *what = ret == -EEXIST   ? "part of it is mapped, or a window's"
 			   : ret == -ENOMEM ? "no memory for page tables (RLIMIT_MEMLOCK?)"
-					    : strerror(-ret);
+			   : ret == -EINVAL
+				   ? "its memory is not aligned to the table's pages in the "
+				     "parent: register it aligned to them"
+				   : strerror(-ret);
 
 	return queue_fail(q, ret, "[%u]: iova 0x%" PRIx64 ", %" PRIu64 " bytes: %s", index, start,
 			  bytes, what);

@@ -222,6 +222,8 @@ static int check_options(struct ioas *as, const struct ioas_window_opts *opts)
 		return bad_option(as, -EINVAL, "size: not that of struct ioas_window_opts");
 	if (as->kind != IOAS_KIND_USER)
 		return bad_option(as, -EOPNOTSUPP, "only USER address spaces have windows");
+	if (as->page_mask != IOAS_PAGE_SIZE - 1)
+		return bad_option(as, -EOPNOTSUPP, "only tables of 4 KiB pages have windows");
 	if (!opts->prot || (opts->prot & ~IOAS_RW))
 		return bad_option(as, -EINVAL, "prot: not a combination of READ and WRITE");
 	if (va & (IOAS_PAGE_SIZE - 1))

@@ -47,11 +47,7 @@ struct iommufd_space {
 
 	/* USER */
 	struct iommufd_space *parent;
-	uint64_t root;
-	enum ioas_format format;
-	void *scratch; /* see struct be_space_attr */
-	uint64_t scratch_addr;
-	uint32_t tag; /* 0 until there is a nest, or if the kernel numbers spaces */
+	struct nested_table table;
 	bool page_requests;
 	struct iommufd_iopf *iopf; /* their queue, with the nested page table */
 	struct iommufd_space *next_requesting;

@@ -420,15 +420,15 @@ static int issue(const struct iommufd_space *space, const struct iommufd_nest *n
 }
 
 /* Return: how many entries @ranges take, or 0: more than there is room for. */
-static unsigned int pack(const struct iommufd_nest *nest, uint32_t tag, struct entries *entries,
-			 const struct be_inval *ranges, unsigned int count)
+static unsigned int pack(const struct iommufd_nest *nest, const struct nested_table *table,
+			 struct entries *entries, const struct be_inval *ranges, unsigned int count)
 {
 	unsigned int total = 0;
 
 	for (unsigned int i = 0; i < count; i++) {
 		char *at = (char *)entries + total * nest->ops->inval_bytes;
 		unsigned int some =
-			nest->ops->inval(&nest->info, tag, &ranges[i], at, ENTRIES - total);
+			nest->ops->inval(&nest->info, table, &ranges[i], at, ENTRIES - total);
 
 		if (!some)
 			return 0;
@@ -448,7 +448,7 @@ static int flush(const struct iommufd_space *space, struct iommufd_nest *nest,
 	uint64_t all[NESTED_ENTRY_BYTES / 8] = { 0 };
 	int ret = -EIO;
 
-	nest->ops->inval_all(space->tag, all);
+	nest->ops->inval_all(&space->table, all);
 	while (ret && attempts--)
 		ret = issue(space, nest, all, 1, crossings);
 	return ret ? diag_fail(nest->be->vfio.base.diag, ret, "iommufd: IOMMU_HWPT_INVALIDATE: %s",
@@ -472,7 +472,7 @@ int iommufd_user_invalidate(struct be_space *base, const struct be_inval *ranges
 	nest = atomic_load_explicit(&space->nest, memory_order_acquire);
 	if (!nest)
 		return 0;
-	packed = pack(nest, space->tag, &entries, ranges, count);
+	packed = pack(nest, &space->table, &entries, ranges, count);
 	if (packed && !issue(space, nest, &entries, packed, crossings))
 		return 0;
 	return flush(space, nest, ATTEMPTS, crossings);
@@ -494,10 +494,10 @@ int iommufd_user_create(struct be *base, const struct be_space_attr *attr, struc
 	space->vfio.base.be = base;
 	space->kind = IOAS_KIND_USER;
 	space->parent = parent;
-	space->root = attr->root;
-	space->format = attr->format;
-	space->scratch = attr->scratch;
-	space->scratch_addr = attr->scratch_addr;
+	space->table = (struct nested_table){ .format = attr->format,
+					      .root = attr->root,
+					      .scratch = attr->scratch,
+					      .scratch_addr = attr->scratch_addr };
 	space->page_requests = attr->page_requests;
 	vfio_maps_init(&space->vfio.maps, 0);
 	*out = &space->vfio.base;
@@ -517,8 +517,8 @@ void iommufd_user_destroy(struct iommufd_space *space)
 	 * The next owner of the tag must not find our translations; else it gets none. Where the
 	 * kernel numbers spaces that is its own affair.
 	 */
-	if (space->tag && !flush(space, nest, ATTEMPTS, &crossings))
-		tag_free(nest, space->tag);
+	if (space->table.tag && !flush(space, nest, ATTEMPTS, &crossings))
+		tag_free(nest, space->table.tag);
 	vfio_maps_destroy(&space->vfio.maps);
 	free(space);
 }
@@ -529,12 +529,7 @@ static int fill_space(struct iommufd_space *space, struct iommufd_nest *nest,
 {
 	struct be *be = space->vfio.base.be;
 	uint64_t data[NESTED_DATA_BYTES / 8] = { 0 };
-	struct nested_table table = {
-		.format = space->format,
-		.root = space->root,
-		.scratch = space->scratch,
-		.scratch_addr = space->scratch_addr,
-	};
+	struct nested_table table = space->table;
 	struct uapi_hwpt_alloc alloc = {
 		.dev_id = dev->id,
 		.pt_id = nest->viommu_id ? nest->viommu_id : nest->hwpt_id,
@@ -544,7 +539,7 @@ static int fill_space(struct iommufd_space *space, struct iommufd_nest *nest,
 	};
 	int ret;
 
-	if (!(nest->traits.formats & 1U << space->format))
+	if (!(nest->traits.formats & 1U << table.format))
 		return diag_fail(be->diag, -EOPNOTSUPP,
 				 "iommufd: %s: its IOMMU has no tables of this space's format",
 				 dev->vfio.address);
@@ -569,7 +564,7 @@ static int fill_space(struct iommufd_space *space, struct iommufd_nest *nest,
 				 "iommufd: no nested page table: IOMMU_HWPT_ALLOC: %s",
 				 strerror(-ret));
 	}
-	space->tag = table.tag;
+	space->table.tag = table.tag;
 	atomic_store_explicit(&space->nest, nest, memory_order_release);
 	return 0;
 }

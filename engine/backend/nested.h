@@ -46,7 +46,7 @@ struct nested_table {
 	uint64_t root; /* addresses are the parent's */
 	void *scratch; /* see struct be_space_attr */
 	uint64_t scratch_addr;
-	uint32_t tag;
+	uint32_t tag; /* 0: none yet, or the kernel numbers them */
 };
 
 struct nested_event {
@@ -75,11 +75,11 @@ struct nested_ops {
 	void (*table)(const union nested_info *info, const struct nested_table *table, void *data);
 
 	/* Entries for a range. Return: how many, or 0 if more than @max would be needed. */
-	unsigned int (*inval)(const union nested_info *info, uint32_t tag,
+	unsigned int (*inval)(const union nested_info *info, const struct nested_table *table,
 			      const struct be_inval *range, void *entries, unsigned int max);
 
 	/* One entry for everything that a table has in caches. */
-	void (*inval_all)(uint32_t tag, void *entry);
+	void (*inval_all)(const struct nested_table *table, void *entry);
 
 	/* Return: false for records that are no fault of a device's access. */
 	bool (*event)(const void *record, struct nested_event *event);

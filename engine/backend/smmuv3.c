@@ -45,15 +45,42 @@
 #define STALL_FORCED	    2
 #define IDR3_RIL	    BIT(10)
 #define IDR5_OAS(idr5)	    GET(idr5, 2, 0)
-#define OAS_48		    5 /* the most that pages of 4 KiB hold without FEAT_LPA2 */
-#define IDR5_GRAN4K	    BIT(4)
+#define OAS_48		    5 /* the most that our formats hold */
+
+/* What the granules are called: in IDR5, in a context descriptor, in a command; lg2 of a page. */
+static const struct granule {
+	enum ioas_format format;
+	uint32_t idr5;
+	uint8_t cd_tg0;
+	uint8_t tlbi_tg;
+	uint8_t page_lg2;
+} granules[] = {
+	{ IOAS_FORMAT_ARM64_S1_4K, BIT(4), 0, 1, 12 },
+	{ IOAS_FORMAT_ARM64_S1_16K, BIT(5), 2, 2, 14 },
+	{ IOAS_FORMAT_ARM64_S1_64K, BIT(6), 1, 3, 16 },
+};
+
+static const struct granule *granule_of(enum ioas_format format)
+{
+	return &granules[format - IOAS_FORMAT_ARM64_S1_4K];
+}
+
+uint32_t smmuv3_formats(const uint32_t idr[SMMUV3_IDRS])
+{
+	uint32_t formats = 0;
+
+	for (unsigned int i = 0; i < sizeof(granules) / sizeof(granules[0]); i++)
+		if (idr[5] & granules[i].idr5)
+			formats |= 1U << granules[i].format;
+	return formats;
+}
 
 const char *smmuv3_why_not(const uint32_t idr[SMMUV3_IDRS])
 {
 	if (!(idr[0] & IDR0_S1P) || !(idr[0] & IDR0_S2P))
 		return "its SMMU does not have both stages";
-	if (!(IDR0_TTF(idr[0]) & IDR0_TTF_AARCH64) || !(idr[5] & IDR5_GRAN4K))
-		return "its SMMU has no AArch64 tables of 4 KiB pages";
+	if (!(IDR0_TTF(idr[0]) & IDR0_TTF_AARCH64) || !smmuv3_formats(idr))
+		return "its SMMU has no AArch64 tables";
 	if (IDR0_TTENDIAN(idr[0]) == TTENDIAN_BIG)
 		return "its SMMU reads big-endian tables only";
 	/* Without, every store into a table would have to be cleaned to memory. */
@@ -99,15 +126,15 @@ void smmuv3_ste(uint64_t ste[2], uint64_t cd_addr)
  * read-only in the parent. ASET: broadcast invalidations of the processors' address spaces are not
  * for this ASID. MAIR.Attr0 0xff: normal memory, write-back, which the leaves of the format name.
  */
-void smmuv3_cd(uint64_t cd[SMMUV3_CD_WORDS], const uint32_t idr[SMMUV3_IDRS], uint64_t root,
-	       uint16_t asid)
+void smmuv3_cd(uint64_t cd[SMMUV3_CD_WORDS], const uint32_t idr[SMMUV3_IDRS],
+	       enum ioas_format format, uint64_t root, uint16_t asid)
 {
 	const uint64_t oas = IDR5_OAS(idr[5]);
 	const uint64_t t0sz = 64 - 48, ttb1_off = BIT(30), valid = BIT(31), aa64 = BIT(41);
 	const uint64_t record = BIT(45), abort = BIT(46), aset = BIT(47);
 
 	memset(cd, 0, SMMUV3_CD_WORDS * sizeof(cd[0]));
-	cd[0] = FIELD(t0sz, 0) | FIELD(0 /* 4 KiB */, 6) | FIELD(CACHE_WRITE_BACK, 8) |
+	cd[0] = FIELD(t0sz, 0) | FIELD(granule_of(format)->cd_tg0, 6) | FIELD(CACHE_WRITE_BACK, 8) |
 		FIELD(CACHE_WRITE_BACK, 10) | FIELD(INNER_SHAREABLE, 12) | ttb1_off | valid |
 		FIELD(oas < OAS_48 ? oas : OAS_48, 32) | aa64 | record | abort | aset |
 		FIELD(asid, 48);
@@ -131,10 +158,11 @@ struct smmuv3_cmd smmuv3_tlbi_asid(uint16_t asid)
  * TTL 0: the leaf may be on any level.
  */
 unsigned int smmuv3_tlbi_range(struct smmuv3_cmd *cmds, unsigned int max, uint16_t asid,
-			       const struct be_inval *range, bool ranges)
+			       enum ioas_format format, const struct be_inval *range, bool ranges)
 {
-	const uint64_t num_max = 32, scale_max = 31, tg_4k = FIELD(1, 10);
-	uint64_t pages = range->bytes >> IOAS_PAGE_SHIFT;
+	const struct granule *granule = granule_of(format);
+	const uint64_t num_max = 32, scale_max = 31;
+	uint64_t pages = range->bytes >> granule->page_lg2;
 	uint64_t iova = range->iova;
 	unsigned int count = 0;
 
@@ -155,9 +183,9 @@ unsigned int smmuv3_tlbi_range(struct smmuv3_cmd *cmds, unsigned int max, uint16
 		cmd->word[1] = (range->leaf ? BIT(0) : 0) | iova;
 		if (num << scale > 1) {
 			cmd->word[0] |= FIELD(num - 1, 12) | FIELD(scale, 20);
-			cmd->word[1] |= tg_4k;
+			cmd->word[1] |= FIELD(granule->tlbi_tg, 10);
 		}
-		iova += (num << scale) << IOAS_PAGE_SHIFT;
+		iova += (num << scale) << granule->page_lg2;
 		pages -= num << scale;
 	}
 	return count;
@@ -214,7 +242,7 @@ static const char *why_not(const union nested_info *info, struct nested_traits *
 	const char *why = smmuv3_why_not(info->smmuv3.idr);
 
 	*traits = (struct nested_traits){
-		.formats = 1 << IOAS_FORMAT_ARM64_S1_4K,
+		.formats = smmuv3_formats(info->smmuv3.idr),
 		.tags = 1U << smmuv3_asid_bits(info->smmuv3.idr),
 		.repeat = info->smmuv3.flags & UAPI_SMMUV3_REPEAT_TLBI,
 	};
@@ -226,19 +254,20 @@ static void table(const union nested_info *info, const struct nested_table *tabl
 {
 	struct uapi_hwpt_smmuv3 *hwpt = data;
 
-	smmuv3_cd(table->scratch, info->smmuv3.idr, table->root, table->tag);
+	smmuv3_cd(table->scratch, info->smmuv3.idr, table->format, table->root, table->tag);
 	smmuv3_ste(hwpt->ste, table->scratch_addr);
 }
 
-static unsigned int inval(const union nested_info *info, uint32_t tag, const struct be_inval *range,
-			  void *entries, unsigned int max)
+static unsigned int inval(const union nested_info *info, const struct nested_table *table,
+			  const struct be_inval *range, void *entries, unsigned int max)
 {
-	return smmuv3_tlbi_range(entries, max, tag, range, smmuv3_has_ranges(info->smmuv3.idr));
+	return smmuv3_tlbi_range(entries, max, table->tag, table->format, range,
+				 smmuv3_has_ranges(info->smmuv3.idr));
 }
 
-static void inval_all(uint32_t tag, void *entry)
+static void inval_all(const struct nested_table *table, void *entry)
 {
-	*(struct smmuv3_cmd *)entry = smmuv3_tlbi_asid(tag);
+	*(struct smmuv3_cmd *)entry = smmuv3_tlbi_asid(table->tag);
 }
 
 static bool event(const void *record, struct nested_event *event)

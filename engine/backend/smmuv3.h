@@ -18,10 +18,13 @@ struct smmuv3_cmd {
 };
 
 /*
- * Can this SMMU walk tables of IOAS_FORMAT_ARM64_S1_4K that a processor writes with plain stores,
- * under a second stage? Return: NULL, or what is missing, in words for a message.
+ * Can this SMMU walk stage-1 tables that a processor writes with plain stores, under a second
+ * stage? Return: NULL, or what is missing, in words for a message.
  */
 const char *smmuv3_why_not(const uint32_t idr[SMMUV3_IDRS]);
+
+/* Mask of 1 << enum ioas_format: IOAS_FORMAT_ARM64_S1_*, by granule. */
+uint32_t smmuv3_formats(const uint32_t idr[SMMUV3_IDRS]);
 
 unsigned int smmuv3_asid_bits(const uint32_t idr[SMMUV3_IDRS]);
 
@@ -32,19 +35,19 @@ bool smmuv3_has_ranges(const uint32_t idr[SMMUV3_IDRS]);
 #define SMMUV3_CD_WORDS 8
 void smmuv3_ste(uint64_t ste[2], uint64_t cd_addr);
 
-/* The context descriptor of a table of IOAS_FORMAT_ARM64_S1_4K. */
-void smmuv3_cd(uint64_t cd[SMMUV3_CD_WORDS], const uint32_t idr[SMMUV3_IDRS], uint64_t root,
-	       uint16_t asid);
+/* The context descriptor of a table of one of these formats. */
+void smmuv3_cd(uint64_t cd[SMMUV3_CD_WORDS], const uint32_t idr[SMMUV3_IDRS],
+	       enum ioas_format format, uint64_t root, uint16_t asid);
 
 /* Everything that an ASID has in the TLBs. */
 struct smmuv3_cmd smmuv3_tlbi_asid(uint16_t asid);
 
 /*
- * Commands for a range of an ASID, whole pages of 4 KiB, with @ranges such that name more than one
- * page. Return: how many were written, or 0 if more than @max would be needed.
+ * Commands for a range of an ASID, whole pages of the format, with @ranges such that name more than
+ * one page. Return: how many were written, or 0 if more than @max would be needed.
  */
 unsigned int smmuv3_tlbi_range(struct smmuv3_cmd *cmds, unsigned int max, uint16_t asid,
-			       const struct be_inval *range, bool ranges);
+			       enum ioas_format format, const struct be_inval *range, bool ranges);
 
 /* Return: false for records that are no fault of a device's access. */
 bool smmuv3_event(const uint64_t record[4], struct nested_event *event);

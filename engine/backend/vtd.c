@@ -81,8 +81,8 @@ static void table(const union nested_info *info, const struct nested_table *tabl
  * LEAF is the invalidation hint (IH) of 6.5.2.4: paging-structure caches stay. The kernel cuts a
  * range into naturally aligned ones as the hardware wants them.
  */
-static unsigned int inval(const union nested_info *info, uint32_t tag, const struct be_inval *range,
-			  void *entries, unsigned int max)
+static unsigned int inval(const union nested_info *info, const struct nested_table *table,
+			  const struct be_inval *range, void *entries, unsigned int max)
 {
 	if (!max)
 		return 0;
@@ -94,7 +94,7 @@ static unsigned int inval(const union nested_info *info, uint32_t tag, const str
 	return 1;
 }
 
-static void inval_all(uint32_t tag, void *entry)
+static void inval_all(const struct nested_table *table, void *entry)
 {
 	*(struct uapi_inval_vtd_s1 *)entry = (struct uapi_inval_vtd_s1){ .npages = UINT64_MAX };
 }

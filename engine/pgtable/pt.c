@@ -102,6 +102,13 @@ unsigned int pt_address_bits(const struct pt *pt)
 	return pt->ops->address_bits;
 }
 
+unsigned int pt_format_page_lg2(enum ioas_format format)
+{
+	const bool known = (unsigned int)format < IOAS_FORMAT_COUNT && pt_formats[format];
+
+	return known ? pt_formats[format]->page_lg2 : 0;
+}
+
 unsigned int pt_page_lg2(const struct pt *pt)
 {
 	return pt->ops->page_lg2;

@@ -66,6 +66,9 @@ struct pt_cursor {
 		.block = UINT64_MAX, .upper_block = UINT64_MAX \
 	}
 
+/* 12, 14 or 16; 0: unknown format. */
+unsigned int pt_format_page_lg2(enum ioas_format format);
+
 /* Return: 0, -EOPNOTSUPP unknown format or one with pages of another size than @mem's, -ENOMEM. */
 int pt_create(enum ioas_format format, struct pt_mem *mem, struct pt **pt);
 

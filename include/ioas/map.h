@@ -40,13 +40,15 @@ enum ioas_map_flags {
 
 /**
  * ioas_map - make memory visible to the devices of an address space
- * @va: start, aligned to 4096; inside registered memory
- * @bytes: length, a multiple of 4096
+ * @va: start, aligned to a page (ioas_get_page_bytes(): 4096, in most spaces); inside registered
+ *	memory
+ * @bytes: length, a multiple of that
  * @flags: enum ioas_prot | enum ioas_map_flags
  * @iova: in with IOAS_MAP_FIXED; out otherwise
  *
  * Return: 0, or nothing is mapped and
- * -EINVAL unaligned, zero or overflowing argument, or no protection bits;
+ * -EINVAL unaligned, zero or overflowing argument, or no protection bits; or pages are larger than
+ * 4096, and the memory was registered at another alignment;
  * -ENOENT @va is not registered; -EEXIST part of the fixed range is mapped or owned by a window
  * or by the allocator; -ERANGE outside the aperture or in a reserved range; -ENOSPC no IOVA left
  * (what was unmapped comes back in chunks of up to 64 units, and what other queues have pending

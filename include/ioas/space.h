@@ -121,6 +121,13 @@ enum ioas_kind ioas_get_kind(const struct ioas *as);
 enum ioas_mode ioas_get_mode(const struct ioas *as);
 enum ioas_format ioas_get_format(const struct ioas *as);
 struct ioas *ioas_get_parent(const struct ioas *as);
+
+/*
+ * Smallest page of the table: addresses and lengths of map and unmap are multiples of it. 4096, but
+ * for USER spaces of a format with larger ones.
+ */
+uint64_t ioas_get_page_bytes(const struct ioas *as);
+
 struct ioas_range ioas_get_aperture(const struct ioas *as);
 
 /**
@@ -168,7 +175,7 @@ struct ioas_window_opts {
  *
  * The leaf page tables of the whole window are installed here and kept until it is destroyed.
  * Return: 0; -EINVAL; -EEXIST the IOVA range is in use; -ERANGE outside the aperture; -ENOENT
- * @va is not registered; -EOPNOTSUPP not a USER space; -ENOMEM.
+ * @va is not registered; -EOPNOTSUPP not a USER space, or not one of 4 KiB pages; -ENOMEM.
  */
 int ioas_window_create(struct ioas *as, const struct ioas_window_opts *opts,
 		       struct ioas_window **window);

@@ -39,11 +39,11 @@ static void test_capable(void **state)
 	with(idr, 0, 1 << 0, 0); /* no stage 2 */
 	assert_non_null(strstr(smmuv3_why_not(idr), "both stages"));
 	with(idr, 0, 3 << 2, 1 << 2); /* AArch32 only */
-	assert_non_null(strstr(smmuv3_why_not(idr), "4 KiB"));
+	assert_non_null(strstr(smmuv3_why_not(idr), "AArch64"));
 	with(idr, 0, 3 << 2, 3 << 2); /* AArch32 as well */
 	assert_null(smmuv3_why_not(idr));
-	with(idr, 5, 1 << 4, 0); /* 64 KiB pages only */
-	assert_non_null(strstr(smmuv3_why_not(idr), "4 KiB"));
+	with(idr, 5, 7 << 4, 0); /* no granule at all */
+	assert_non_null(strstr(smmuv3_why_not(idr), "AArch64"));
 	with(idr, 0, 1 << 4, 0); /* non-coherent walks */
 	assert_non_null(strstr(smmuv3_why_not(idr), "COHACC"));
 	with(idr, 0, 3 << 21, 3 << 21); /* big endian only */
@@ -54,6 +54,46 @@ static void test_capable(void **state)
 	assert_int_equal(smmuv3_asid_bits(idr), 8);
 	with(idr, 3, 1 << 10, 0);
 	assert_false(smmuv3_has_ranges(idr));
+}
+
+static void test_granules(void **state)
+{
+	static const struct {
+		uint32_t idr5;
+		enum ioas_format format;
+		uint64_t cd; /* TG0 */
+		uint64_t tg; /* of a command for a range */
+		uint64_t page;
+	} cases[] = {
+		{ 1 << 4, IOAS_FORMAT_ARM64_S1_4K, 0 << 6, 1 << 10, 4096 },
+		{ 1 << 5, IOAS_FORMAT_ARM64_S1_16K, 2 << 6, 2 << 10, 16384 },
+		{ 1 << 6, IOAS_FORMAT_ARM64_S1_64K, 1 << 6, 3 << 10, 65536 },
+	};
+	uint64_t cd[SMMUV3_CD_WORDS];
+	uint32_t idr[SMMUV3_IDRS];
+	struct smmuv3_cmd cmd;
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		const struct be_inval range = { 0x40000000, 3 * cases[i].page, true };
+		const struct be_inval page = { 0x40000000, cases[i].page, true };
+
+		with(idr, 5, 7 << 4, cases[i].idr5);
+		assert_null(smmuv3_why_not(idr));
+		assert_int_equal(smmuv3_formats(idr), 1 << cases[i].format);
+		smmuv3_cd(cd, idr, cases[i].format, 0x10000, 1);
+		assert_int_equal(cd[0] >> 6 << 6 & 0xc0, cases[i].cd);
+		assert_int_equal(smmuv3_tlbi_range(&cmd, 1, 1, cases[i].format, &page, true), 1);
+		assert_int_equal(cmd.word[0], 0x0001000000000012);
+		assert_int_equal(cmd.word[1], 0x40000001);
+		/* (2 + 1) * 2^0 pages */
+		assert_int_equal(smmuv3_tlbi_range(&cmd, 1, 1, cases[i].format, &range, true), 1);
+		assert_int_equal(cmd.word[0], 0x0001000000002012);
+		assert_int_equal(cmd.word[1], 0x40000001 | cases[i].tg);
+	}
+	assert_int_equal(smmuv3_formats(qemu), 1 << IOAS_FORMAT_ARM64_S1_4K |
+						       1 << IOAS_FORMAT_ARM64_S1_16K |
+						       1 << IOAS_FORMAT_ARM64_S1_64K);
 }
 
 static void test_ste(void **state)
@@ -75,7 +115,7 @@ static void test_cd(void **state)
 
 	(void)state;
 	memset(cd, 0xff, sizeof(cd));
-	smmuv3_cd(cd, qemu, 0x0000023456789000, 0xabcd);
+	smmuv3_cd(cd, qemu, IOAS_FORMAT_ARM64_S1_4K, 0x0000023456789000, 0xabcd);
 	/* ASID, ASET A R, AA64, IPS 4 (44 bits), V EPD1, SH0 3, OR0 1, IR0 1, TG0 0, T0SZ 16 */
 	assert_int_equal(cd[0], 0xabcde204c0003510);
 	assert_int_equal(cd[1], 0x0000023456789000);
@@ -86,7 +126,7 @@ static void test_cd(void **state)
 
 	/* Output addresses of 52 bits are not for pages of 4 KiB. */
 	with(idr, 5, 7, 6);
-	smmuv3_cd(cd, idr, 0x1000, 1);
+	smmuv3_cd(cd, idr, IOAS_FORMAT_ARM64_S1_4K, 0x1000, 1);
 	assert_int_equal(cd[0], 0x0001e205c0003510);
 }
 
@@ -108,15 +148,16 @@ static void test_tlbi_page(void **state)
 	(void)state;
 	/* The same with and without range commands: NUM, SCALE, TTL and TG 0. */
 	for (int ranges = 0; ranges < 2; ranges++) {
-		assert_int_equal(smmuv3_tlbi_range(cmd, 2, 7, &page, ranges), 1);
+		assert_int_equal(
+			smmuv3_tlbi_range(cmd, 2, 7, IOAS_FORMAT_ARM64_S1_4K, &page, ranges), 1);
 		assert_int_equal(cmd[0].word[0], 0x0007000000000012);
 		assert_int_equal(cmd[0].word[1], 0x0000765432109001);
 	}
-	assert_int_equal(smmuv3_tlbi_range(cmd, 2, 7, &two, false), 2);
+	assert_int_equal(smmuv3_tlbi_range(cmd, 2, 7, IOAS_FORMAT_ARM64_S1_4K, &two, false), 2);
 	assert_int_equal(cmd[0].word[1], 0x0000765432109000);
 	assert_int_equal(cmd[1].word[1], 0x000076543210a000);
 	/* (0 + 1) * 2^1 pages of 4 KiB (TG 1) */
-	assert_int_equal(smmuv3_tlbi_range(cmd, 2, 7, &two, true), 1);
+	assert_int_equal(smmuv3_tlbi_range(cmd, 2, 7, IOAS_FORMAT_ARM64_S1_4K, &two, true), 1);
 	assert_int_equal(cmd[0].word[0], 0x0007000000100012);
 	assert_int_equal(cmd[0].word[1], 0x0000765432109400);
 }
@@ -144,9 +185,10 @@ static uint64_t pages_of(const struct smmuv3_cmd *cmd, uint64_t *iova)
 
 static void check_range(uint64_t iova, uint64_t pages, bool ranges)
 {
+	const enum ioas_format format = IOAS_FORMAT_ARM64_S1_4K;
 	const struct be_inval range = { iova, pages << 12, true };
 	struct smmuv3_cmd cmds[1024];
-	unsigned int count = smmuv3_tlbi_range(cmds, 1024, 3, &range, ranges);
+	unsigned int count = smmuv3_tlbi_range(cmds, 1024, 3, format, &range, ranges);
 	uint64_t at;
 
 	assert_int_not_equal(count, 0);
@@ -162,7 +204,7 @@ static void check_range(uint64_t iova, uint64_t pages, bool ranges)
 	}
 	assert_int_equal(pages, 0);
 	/* One place too few: nothing is said of half a range. */
-	assert_int_equal(smmuv3_tlbi_range(cmds, count - 1, 3, &range, ranges), 0);
+	assert_int_equal(smmuv3_tlbi_range(cmds, count - 1, 3, format, &range, ranges), 0);
 }
 
 static void test_tlbi_ranges(void **state)
@@ -226,7 +268,7 @@ int main(void)
 		cmocka_unit_test(test_capable),	  cmocka_unit_test(test_ste),
 		cmocka_unit_test(test_cd),	  cmocka_unit_test(test_tlbi_asid),
 		cmocka_unit_test(test_tlbi_page), cmocka_unit_test(test_tlbi_ranges),
-		cmocka_unit_test(test_event),
+		cmocka_unit_test(test_event),	  cmocka_unit_test(test_granules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,8 +131,8 @@ static uint32_t entry_of(const struct be_inval *range)
 	return range->iova & MOCK_BAD_IOVA ? MOCK_CACHED : range->iova / PAGE % MOCK_CACHED;
 }
 
-static unsigned int inval(const union nested_info *info, uint32_t tag, const struct be_inval *range,
-			  void *entries, unsigned int max)
+static unsigned int inval(const union nested_info *info, const struct nested_table *table,
+			  const struct be_inval *range, void *entries, unsigned int max)
 {
 	if (!max)
 		return 0;
@@ -141,7 +141,7 @@ static unsigned int inval(const union nested_info *info, uint32_t tag, const str
 	return 1;
 }
 
-static void inval_all(uint32_t tag, void *entry)
+static void inval_all(const struct nested_table *table, void *entry)
 {
 	*(struct iommu_hwpt_invalidate_selftest *)entry =
 		(struct iommu_hwpt_invalidate_selftest){ .flags = IOMMU_TEST_INVALIDATE_FLAG_ALL };
@@ -150,7 +150,7 @@ static void inval_all(uint32_t tag, void *entry)
 /* The mock's caches of a vIOMMU are its devices'. There is one, so it has the first name. */
 #define VIRT_ID 1
 
-static unsigned int inval_viommu(const union nested_info *info, uint32_t tag,
+static unsigned int inval_viommu(const union nested_info *info, const struct nested_table *table,
 				 const struct be_inval *range, void *entries, unsigned int max)
 {
 	if (!max)
@@ -161,7 +161,7 @@ static unsigned int inval_viommu(const union nested_info *info, uint32_t tag,
 	return 1;
 }
 
-static void inval_all_viommu(uint32_t tag, void *entry)
+static void inval_all_viommu(const struct nested_table *table, void *entry)
 {
 	*(struct iommu_viommu_invalidate_selftest *)entry =
 		(struct iommu_viommu_invalidate_selftest){
