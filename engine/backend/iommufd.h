@@ -72,6 +72,7 @@ struct iommufd_faults {
 	struct iommufd_dev *devices;
 	struct iommufd_space *requesting; /* with a queue of page requests */
 	bool polling;			  /* a thread has the queues' files */
+	uint64_t polls;			  /* that have ended */
 	pthread_cond_t polled;
 	int wake_fd; /* wakes it; -1 until there is a queue */
 	uint32_t last_virt_id;

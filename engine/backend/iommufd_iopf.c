@@ -50,18 +50,32 @@ struct iommufd_iopf {
 	struct uapi_pgfault records[RECORDS];
 };
 
+static int make_wake_fd(struct iommufd_faults *faults)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&faults->lock);
+	if (faults->wake_fd < 0)
+		faults->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (faults->wake_fd < 0)
+		ret = -errno;
+	pthread_mutex_unlock(&faults->lock);
+	return ret;
+}
+
 int iommufd_iopf_alloc(struct iommufd_space *space)
 {
 	struct iommufd_be *be = iommufd_to_be(space->vfio.base.be);
 	struct uapi_fault_queue_alloc alloc = { .size = sizeof(alloc) };
 	struct iommufd_iopf *iopf;
+	int ret;
 
 	if (!space->page_requests)
 		return 0;
-	if (be->faults.wake_fd < 0)
-		be->faults.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (be->faults.wake_fd < 0)
-		return iommufd_fail(&be->vfio.base, "page requests: eventfd");
+	ret = make_wake_fd(&be->faults);
+	if (ret)
+		return diag_fail(be->vfio.base.diag, ret, "iommufd: page requests: eventfd: %s",
+				 strerror(-ret));
 	iopf = calloc(1, sizeof(*iopf));
 	if (!iopf)
 		return diag_fail(be->vfio.base.diag, -ENOMEM, "iommufd: no memory");
@@ -85,6 +99,7 @@ void iommufd_iopf_free(struct iommufd_space *space)
 	struct iommufd_faults *faults = &be->faults;
 	struct iommufd_space **link = &faults->requesting;
 	struct iommufd_iopf *iopf = space->iopf;
+	uint64_t polls;
 
 	if (!iopf)
 		return;
@@ -93,9 +108,11 @@ void iommufd_iopf_free(struct iommufd_space *space)
 		link = &(*link)->next_requesting;
 	*link = space->next_requesting;
 	space->iopf = NULL;
+	polls = faults->polls;
 	if (faults->polling)
 		eventfd_write(faults->wake_fd, 1);
-	while (faults->polling)
+	/* The next one, which may have begun before we get the lock, does not have it. */
+	while (faults->polling && faults->polls == polls)
 		pthread_cond_wait(&faults->polled, &faults->lock);
 	pthread_mutex_unlock(&faults->lock);
 	close(iopf->fd);
@@ -240,6 +257,7 @@ void iommufd_request_wait(struct be *base, unsigned int timeout_ms)
 	poll(fds, count, timeout_ms);
 	pthread_mutex_lock(&faults->lock);
 	faults->polling = false;
+	faults->polls++;
 	eventfd_read(faults->wake_fd, &woken);
 	pthread_cond_broadcast(&faults->polled);
 	pthread_mutex_unlock(&faults->lock);
