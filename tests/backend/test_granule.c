@@ -22,21 +22,21 @@ static const struct granule granules[] = {
 	{ IOAS_FORMAT_ARM64_S1_64K, 65536, 1 << 6, 3 << 10 },
 };
 
-static void start(struct nested_rig *r, const struct granule *granule)
+static void start(struct fake_rig *r, const struct granule *granule)
 {
-	nested_rig_open(r);
-	assert_int_equal(nested_rig_create(r, NULL, granule->format), 0);
+	fake_rig_open(r);
+	assert_int_equal(fake_rig_create(r, NULL, granule->format), 0);
 	assert_int_equal(ioas_attach(r->as, r->dev), 0);
 	assert_int_equal(ioas_get_page_bytes(r->as), granule->page);
 }
 
-static void *at(const struct nested_rig *r, uint64_t offset)
+static void *at(const struct fake_rig *r, uint64_t offset)
 {
 	return (char *)ioas_mem_va(r->mem) + offset;
 }
 
 /* The context descriptor is at the address that the kernel was given. */
-static const uint64_t *descriptor(struct nested_rig *r)
+static const uint64_t *descriptor(struct fake_rig *r)
 {
 	uint64_t address = fake_table(0)->data[0] & UINT64_C(0x000fffffffffffc0), va;
 	void *memory;
@@ -50,26 +50,26 @@ static void descriptors(void **state)
 {
 	for (unsigned int i = 0; i < 2; i++) {
 		const struct granule *granule = &granules[i];
-		struct nested_rig r;
+		struct fake_rig r;
 
 		start(&r, granule);
 		assert_int_equal(descriptor(&r)[0] & 0xc0, granule->tg0);
 		assert_int_equal(descriptor(&r)[1], pt_root(r.as->pt));
-		nested_rig_stop(&r);
+		fake_rig_stop(&r);
 	}
 	/* One that does not have it. */
 	fake.devices[0].info.smmuv3.idr[5] &= ~(1U << 6);
-	struct nested_rig r;
+	struct fake_rig r;
 
-	nested_rig_open(&r);
-	assert_int_equal(nested_rig_create(&r, NULL, IOAS_FORMAT_ARM64_S1_64K), -EOPNOTSUPP);
+	fake_rig_open(&r);
+	assert_int_equal(fake_rig_create(&r, NULL, IOAS_FORMAT_ARM64_S1_64K), -EOPNOTSUPP);
 	/* One that has nothing else. */
-	nested_rig_close(&r);
+	fake_rig_close(&r);
 	fake.devices[0].info.smmuv3.idr[5] &= ~(7U << 4);
 	fake.devices[0].info.smmuv3.idr[5] |= 1U << 6;
-	nested_rig_start(&r);
+	fake_rig_start(&r);
 	assert_int_equal(ioas_get_format(r.as), IOAS_FORMAT_ARM64_S1_64K);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 static void invalidations(void **state)
@@ -77,7 +77,7 @@ static void invalidations(void **state)
 	for (unsigned int i = 0; i < 2; i++) {
 		const struct granule *granule = &granules[i];
 		ioas_iova_t iova;
-		struct nested_rig r;
+		struct fake_rig r;
 
 		start(&r, granule);
 		fake.executed = 0;
@@ -88,7 +88,7 @@ static void invalidations(void **state)
 		/* TLBI_NH_VA, (2 + 1) * 2^0 pages of that size, leaf */
 		assert_int_equal(fake.entries[0][0] & 0x3fff0ff, 0x2012 & 0x3fff0ff);
 		assert_int_equal(fake.entries[0][1], iova | granule->tg | 1);
-		nested_rig_stop(&r);
+		fake_rig_stop(&r);
 	}
 }
 
@@ -109,7 +109,7 @@ static void refused(void **state)
 		struct ioas_mem *odd;
 		struct ioas *as;
 		char *memory;
-		struct nested_rig r;
+		struct fake_rig r;
 
 		start(&r, granule);
 		assert_int_equal(ioas_map(r.q, at(&r, 0), 4096, IOAS_RW, &iova), -EINVAL);
@@ -140,7 +140,7 @@ static void refused(void **state)
 			assert_non_null(strstr(ioas_queue_error(r.q), "register it aligned"));
 		}
 		assert_int_equal(ioas_mem_free(odd), 0);
-		nested_rig_stop(&r);
+		fake_rig_stop(&r);
 	}
 }
 
@@ -163,7 +163,7 @@ static void random_maps(void **state)
 			unsigned int page, count;
 		} slots[SLOTS] = { { 0 } };
 		unsigned int seed = i;
-		struct nested_rig r;
+		struct fake_rig r;
 
 		start(&r, granule);
 		assert_int_equal(pt_root(r.as->pt) % granule->page, 0);
@@ -207,7 +207,7 @@ static void random_maps(void **state)
 				assert_int_equal(ioas_unmap(r.q, slots[which].iova,
 							    slots[which].count * granule->page),
 						 0);
-		nested_rig_stop(&r);
+		fake_rig_stop(&r);
 	}
 }
 

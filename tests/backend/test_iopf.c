@@ -15,7 +15,7 @@
 #define HOLE	(BASE + 20 * PAGE) /* nor here */
 
 struct handler {
-	struct nested_rig *r;
+	struct fake_rig *r;
 	_Atomic unsigned int calls;
 	_Atomic bool hold;
 	struct ioas_page_request seen[16];
@@ -29,7 +29,7 @@ static int handle(void *arg, struct ioas_queue *queue, const struct ioas_page_re
 
 	handler->seen[handler->calls % 16] = *request;
 	if (iova < REFUSED && iova != HOLE)
-		ret = ioas_map(queue, nested_page(handler->r, (iova - BASE) / PAGE), PAGE,
+		ret = ioas_map(queue, fake_page(handler->r, (iova - BASE) / PAGE), PAGE,
 			       IOAS_RW | IOAS_MAP_FIXED, &iova);
 	handler->calls++;
 	while (handler->hold)
@@ -46,7 +46,7 @@ static int begin(void **state)
 	return fake_begin(dev);
 }
 
-static int create(struct nested_rig *r, struct handler *handler)
+static int create(struct fake_rig *r, struct handler *handler)
 {
 	const struct ioas_opts opts = { .size = sizeof(opts),
 					.kind = IOAS_KIND_USER,
@@ -58,9 +58,9 @@ static int create(struct nested_rig *r, struct handler *handler)
 	return ret ? ret : ioas_queue_create(r->as, &r->q);
 }
 
-static void start(struct nested_rig *r, struct handler *handler)
+static void start(struct fake_rig *r, struct handler *handler)
 {
-	nested_rig_open(r);
+	fake_rig_open(r);
 	assert_int_equal(create(r, handler), 0);
 	assert_int_equal(ioas_attach(r->as, r->dev), 0);
 }
@@ -104,11 +104,11 @@ static void assert_answer(uint32_t cookie, uint32_t code)
 	assert_int_equal(response.code, code);
 }
 
-static bool is_mapped(struct nested_rig *r, uint64_t iova)
+static bool is_mapped(struct fake_rig *r, uint64_t iova)
 {
 	void *va;
 
-	return !ioas_lookup(r->q, iova, &va, NULL) && va == nested_page(r, (iova - BASE) / PAGE);
+	return !ioas_lookup(r->q, iova, &va, NULL) && va == fake_page(r, (iova - BASE) / PAGE);
 }
 
 static void groups(void **state)
@@ -117,7 +117,7 @@ static void groups(void **state)
 	struct uapi_page_response none;
 	struct handler handler;
 	struct ioas_fault fault;
-	struct nested_rig r;
+	struct fake_rig r;
 
 	start(&r, &handler);
 	assert_int_equal(fake_table(0)->data_type, UAPI_HWPT_DATA_VTD_S1);
@@ -161,7 +161,7 @@ static void groups(void **state)
 	assert_int_equal(ioas_ctx_stats(r.ctx, &stats), 0);
 	assert_int_equal(stats.page_requests, 10);
 	assert_int_equal(stats.page_requests_refused, 2);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 }
 
 /* What a device has asked for before it left is asked for no more. */
@@ -169,7 +169,7 @@ static void detached(void **state)
 {
 	struct uapi_page_response none;
 	struct handler handler;
-	struct nested_rig r;
+	struct fake_rig r;
 
 	start(&r, &handler);
 	handler.hold = true;
@@ -188,44 +188,44 @@ static void detached(void **state)
 	handler.hold = false;
 	assert_false(answer(&none, 200));
 	assert_int_equal(handler.calls, 3);
-	nested_rig_destroy(&r);
-	nested_rig_close(&r);
+	fake_rig_destroy(&r);
+	fake_rig_close(&r);
 }
 
 static void who_can_wait(void **state)
 {
 	struct ioas_caps caps = { .size = sizeof(caps) };
 	struct handler handler;
-	struct nested_rig r;
+	struct fake_rig r;
 
 	/* The device itself cannot: an error that says so, and nothing is left. */
 	fake.devices[0].can_wait = false;
-	nested_rig_open(&r);
+	fake_rig_open(&r);
 	assert_int_equal(create(&r, &handler), 0);
 	assert_int_equal(ioas_attach(r.as, r.dev), -EOPNOTSUPP);
 	assert_error(&r, "cannot wait for pages");
-	nested_rig_destroy(&r);
+	fake_rig_destroy(&r);
 	/* Without a handler it need not. */
-	assert_int_equal(nested_rig_create(&r, NULL, IOAS_FORMAT_NONE), 0);
+	assert_int_equal(fake_rig_create(&r, NULL, IOAS_FORMAT_NONE), 0);
 	assert_int_equal(ioas_attach(r.as, r.dev), 0);
 	assert_int_equal(fake_table(0)->on_queue, 0);
-	nested_rig_stop(&r);
+	fake_rig_stop(&r);
 
 	/* Its IOMMU cannot. */
 	begin(NULL);
 	fake.devices[0].info.vtd.ecap_reg &= ~(UINT64_C(1) << 29);
-	nested_rig_open(&r);
+	fake_rig_open(&r);
 	assert_int_equal(ioas_ctx_caps(r.ctx, &caps), 0);
 	assert_int_equal(caps.page_requests, 0);
 	assert_int_equal(create(&r, &handler), -EOPNOTSUPP);
 	assert_error(&r, "page_request");
-	nested_rig_close(&r);
+	fake_rig_close(&r);
 
 	begin_smmuv3(NULL);
-	nested_rig_open(&r);
+	fake_rig_open(&r);
 	assert_true(kinds_of(&r) & 1 << IOAS_KIND_USER);
 	assert_int_equal(create(&r, &handler), -EOPNOTSUPP);
-	nested_rig_close(&r);
+	fake_rig_close(&r);
 }
 
 /* Every request that the attachment takes fails once. */
@@ -235,11 +235,11 @@ static void failing_requests(void **state)
 	unsigned int failures = 0;
 	struct handler handler;
 	bool failed = true;
-	struct nested_rig r;
+	struct fake_rig r;
 
-	nested_rig_open(&r);
-	assert_int_equal(nested_rig_create(&r, NULL, IOAS_FORMAT_NONE), 0);
-	nested_rig_destroy(&r);
+	fake_rig_open(&r);
+	assert_int_equal(fake_rig_create(&r, NULL, IOAS_FORMAT_NONE), 0);
+	fake_rig_destroy(&r);
 	for (unsigned int nth = 1; failed; nth++) {
 		unsigned int before = fake_count();
 		struct ioas *parent;
@@ -266,7 +266,7 @@ static void failing_requests(void **state)
 	}
 	/* Parent, queue, table, attachment. */
 	assert_int_equal(failures, 4);
-	nested_rig_close(&r);
+	fake_rig_close(&r);
 }
 
 int main(void)

@@ -137,17 +137,17 @@ static void failing_requests(void **state)
 /* A walker that does not snoop the processors' caches gets no tables that these write. */
 static void not_coherent(void **state)
 {
-	struct nested_rig r;
+	struct fake_rig r;
 
 	if (is_arm())
 		fake.devices[0].info.smmuv3.idr[0] &= ~(1U << 4); /* COHACC */
 	else
 		fake.devices[0].info.vtd.ecap_reg &= ~(UINT64_C(1) << 48); /* SMPWC */
-	nested_rig_open(&r);
+	fake_rig_open(&r);
 	assert_int_equal(kinds_of(&r), 1 << IOAS_KIND_KERNEL);
 	assert_non_null(strstr(r.log, "does not read tables coherently"));
-	assert_int_equal(nested_rig_create(&r, NULL, IOAS_FORMAT_NONE), -EOPNOTSUPP);
-	nested_rig_close(&r);
+	assert_int_equal(fake_rig_create(&r, NULL, IOAS_FORMAT_NONE), -EOPNOTSUPP);
+	fake_rig_close(&r);
 }
 
 /* The erratum of some SMMUs: the whole batch twice. */
