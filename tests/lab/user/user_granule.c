@@ -59,7 +59,7 @@ int main(void)
 	struct ioas_caps caps = { .size = sizeof(caps) };
 	static struct user_lab lab;
 
-	user_lab_open(&lab);
+	user_lab_open(&lab, 0, NULL);
 	CHECK(ioas_ctx_caps(lab.ctx, &caps) == 0);
 	for (int format = 1; format < IOAS_FORMAT_COUNT; format++) {
 		const struct ioas_opts opts = { .size = sizeof(opts),
