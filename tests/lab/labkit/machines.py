@@ -51,8 +51,9 @@ class Machine:
         return sysroot.artifact().path / "root" if self.arch == "arm64" else None
 
     def tcg_threads(self):
-        """QEMU 10's VT-d loses interrupts, and fails an assertion in iotlb_to_section(), when
-        processors run in threads of their own and the host is busy."""
+        """With a thread for each processor, QEMU 10's x86 machines have stopped on busy hosts: with
+        an assertion in iotlb_to_section(), or with a serial port that stood still as if it had
+        lost an interrupt. With one thread they have not. The cause was not traced in QEMU."""
         return "single" if self.arch == "x86" and self.new_qemu else "multi"
 
     def busybox(self):
