@@ -168,6 +168,7 @@ struct ioas {
 	struct extents maps; /* kernel_map.extent */
 	struct cds_list_head aliases;
 	struct vamap cache;
+	bool dirty; /* writes are recorded; under ctx->lock */
 
 	/* USER */
 	struct ioas *parent;

@@ -36,6 +36,10 @@ static int check_parent(struct ioas_ctx *ctx, const struct ioas_opts *opts)
 		return diag_fail(&ctx->diag, -EXDEV, "address space: parent: of another context");
 	if (!(ioas_kind_ops(opts->parent->kind) & IOAS_OP_PARENT))
 		return bad(ctx, "parent: not a KERNEL space");
+	if (opts->parent->dirty)
+		return diag_fail(&ctx->diag, -EBUSY,
+				 "address space: parent: it records dirty pages, which those of "
+				 "children's devices would not be part of");
 	return 0;
 }
 

@@ -158,6 +158,27 @@ struct be_pci_ops {
 		       unsigned int count);
 };
 
+struct be_dirty {
+	uint64_t iova;
+	uint64_t bytes;
+	uint64_t page_bytes;
+	uint64_t *bitmap;
+	bool keep;
+};
+
+/*
+ * What devices write to, of KERNEL spaces: see ioas/dirty.h. Under the context's lock. A space is
+ * off until it is set.
+ */
+struct be_dirty_ops {
+	/* Changes nothing on error. -EOPNOTSUPP: the kernel or a device's IOMMU does not do this.
+	 */
+	int (*set)(struct be_space *space, bool on);
+
+	/* All of the range is mapped, page_bytes is of an order that the table has. */
+	int (*read)(struct be_space *space, const struct be_dirty *range);
+};
+
 struct be_ops {
 	const char *name;
 
@@ -201,12 +222,11 @@ struct be_ops {
 	 * the space. Returns 0 only after all of it has completed in hardware, DMA in flight
 	 * included; on error nothing may be taken as done and the caller issues all of it again.
 	 */
-	int (*invalidate)(struct be_space *space, const struct be_inval *ranges,
-			  unsigned int count, unsigned int *crossings);
+	int (*invalidate)(struct be_space *space, const struct be_inval *ranges, unsigned int count,
+			  unsigned int *crossings);
 
 	/* Up to @max recorded faults; adds to *lost those that were not recorded. */
-	int (*fault_read)(struct be *be, struct be_fault *faults, unsigned int max,
-			  uint64_t *lost);
+	int (*fault_read)(struct be *be, struct be_fault *faults, unsigned int max, uint64_t *lost);
 
 	/*
 	 * Where be_caps.page_requests. The next page request, or false: none for now; each has to
@@ -234,7 +254,8 @@ struct be_ops {
 	 */
 	int (*lookup)(struct be_space *space, uint64_t iova, uint64_t *va, uint32_t *prot);
 
-	const struct be_pci_ops *pci; /* NULL: devices are no PCI devices */
+	const struct be_pci_ops *pci;	  /* NULL: devices are no PCI devices */
+	const struct be_dirty_ops *dirty; /* NULL: never */
 };
 
 struct be {

@@ -156,14 +156,14 @@ void iommufd_destroy(struct iommufd_be *be, uint32_t id)
 			 strerror(errno));
 }
 
-static int device_attach(struct iommufd_dev *dev, uint32_t id)
+int iommufd_move_device(struct iommufd_dev *dev, uint32_t id)
 {
 	struct uapi_device_attach attach = { .argsz = sizeof(attach), .pt_id = id };
 
 	return ioctl(dev->vfio.fd, UAPI_DEVICE_ATTACH, &attach) ? -errno : 0;
 }
 
-static int device_detach(struct iommufd_dev *dev)
+int iommufd_drop_device(struct iommufd_dev *dev)
 {
 	struct uapi_device_detach detach = { .argsz = sizeof(detach) };
 
@@ -246,6 +246,11 @@ static int fail_attach(struct iommufd_dev *dev, int code)
 			"iommufd: %s: cannot pin what the address space maps: no memory, or "
 			"RLIMIT_MEMLOCK (`ulimit -l`) is too small",
 			dev->vfio.address);
+	case -EOPNOTSUPP:
+		return diag_fail(be->diag, code,
+				 "iommufd: %s: its IOMMU has no page table that records what this "
+				 "address space asks for (dirty pages)",
+				 dev->vfio.address);
 	case -EINVAL:
 		return diag_fail(
 			be->diag, code,
@@ -286,14 +291,14 @@ static int ask_device(struct iommufd_be *be, struct iommufd_dev *dev)
 
 	if (ret)
 		return ret;
-	ret = device_attach(dev, ioas_id);
+	ret = iommufd_move_device(dev, ioas_id);
 	if (ret) {
 		ret = fail_attach(dev, ret);
 	} else {
 		ret = read_ranges(be, ioas_id, &ranges, &alignment);
 		if (!ret)
 			ret = ask_nesting(be, dev, ioas_id);
-		device_detach(dev);
+		iommufd_drop_device(dev);
 	}
 	iommufd_destroy(be, ioas_id);
 	if (ret)
@@ -434,6 +439,7 @@ static void iommufd_space_destroy(struct be_space *base)
 		return;
 	}
 	iommufd_nest_destroy(space);
+	iommufd_table_destroy(space);
 	iommufd_destroy(iommufd_to_be(base->be), space->pt_id);
 	vfio_maps_destroy(&space->vfio.maps);
 	free(space);
@@ -459,7 +465,8 @@ static int iommufd_attach(struct be_space *base, struct be_dev *base_dev)
 		ret = iommufd_user_prepare(space, dev);
 	if (ret)
 		return ret;
-	ret = device_attach(dev, space->pt_id);
+	ret = space->kind == IOAS_KIND_KERNEL ? iommufd_table_attach(space, dev)
+					      : iommufd_move_device(dev, space->pt_id);
 	if (ret == -ENODEV && space->page_requests)
 		return diag_fail(
 			base->be->diag, -EOPNOTSUPP,
@@ -482,7 +489,7 @@ static int iommufd_detach(struct be_dev *base)
 		return 0;
 	/* While a neighbour is attached its group still sees the address space. */
 	vfio_pci_ops.bus_master(base, false);
-	ret = device_detach(dev);
+	ret = iommufd_drop_device(dev);
 	if (ret)
 		return diag_fail(base->be->diag, ret, "iommufd: %s cannot be detached: %s",
 				 dev->vfio.address, strerror(-ret));
@@ -623,4 +630,5 @@ const struct be_ops iommufd_be_ops = {
 	.request_answer = iommufd_request_answer,
 	.iova_ranges = vfio_iova_ranges,
 	.pci = &vfio_pci_ops,
+	.dirty = &iommufd_dirty_ops,
 };

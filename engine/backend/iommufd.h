@@ -3,6 +3,7 @@
  * The iommufd backend, between its files:
  *
  *   iommufd.c       context, devices, KERNEL spaces
+ *   iommufd_table.c page tables of KERNEL spaces that record more than the kernel's usual ones
  *   iommufd_user.c  USER spaces: a stage 1 of our own, nested on the kernel's page table
  *   nested.h        what makes of IOMMUs differ in there: smmuv3.c, vtd.c, amdvi.c
  *   iommufd_fault.c their faults
@@ -37,10 +38,20 @@ struct iommufd_nest {
 	struct iommufd_nest *next;
 };
 
+/* A page table that the library asked for; the kernel makes others itself as devices attach. */
+struct iommufd_table {
+	uint32_t hwpt_id;
+	struct iommufd_table *next;
+};
+
 struct iommufd_space {
 	struct vfio_space vfio;
 	enum ioas_kind kind;
 	uint32_t pt_id; /* what devices attach to: KERNEL: the IOAS; USER: 0 until the first does */
+
+	/* KERNEL: what page tables have to record, UAPI_HWPT_... flags, and those that do. */
+	uint32_t features;
+	struct iommufd_table *tables;
 
 	/* KERNEL: made for the first device of a child. USER: the parent's, once one has come. */
 	_Atomic(struct iommufd_nest *) nest;
@@ -99,6 +110,19 @@ static inline struct iommufd_be *iommufd_to_be(struct be *be)
 /* Fails with errno, which @what set. */
 int iommufd_fail(struct be *be, const char *what);
 void iommufd_destroy(struct iommufd_be *be, uint32_t id);
+/* Return: 0 or a negative errno, no message. */
+int iommufd_move_device(struct iommufd_dev *dev, uint32_t pt_id);
+int iommufd_drop_device(struct iommufd_dev *dev);
+
+/*
+ * Page tables of KERNEL spaces. attach: to one with the features of the space, the message is
+ * iommufd.c's. set: a feature on or off, with all devices moved: all or nothing.
+ */
+int iommufd_table_attach(struct iommufd_space *space, struct iommufd_dev *dev);
+int iommufd_table_set(struct iommufd_space *space, uint32_t feature, bool on);
+void iommufd_table_destroy(struct iommufd_space *space); /* nothing is attached */
+
+extern const struct be_dirty_ops iommufd_dirty_ops;
 
 void iommufd_user_init(struct iommufd_be *be);
 void iommufd_user_fini(struct iommufd_be *be);

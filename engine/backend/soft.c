@@ -282,4 +282,5 @@ const struct be_ops soft_be_ops = {
 	.request_wait = soft_request_poll,
 	.request_next = soft_request_next,
 	.request_answer = soft_answer,
+	.dirty = &soft_dirty_ops,
 };

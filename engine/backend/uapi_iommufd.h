@@ -32,6 +32,28 @@ struct uapi_ioas_alloc {
 };
 #define UAPI_IOAS_ALLOC UAPI_IOMMU(0x81)
 
+/* Replaces the whole list. No device that allows less than these ranges can attach from now on. */
+struct uapi_ioas_allow_iovas {
+	uint32_t size;
+	uint32_t ioas_id;
+	uint32_t num_iovas;
+	uint32_t reserved;
+	uint64_t allowed_iovas;
+};
+#define UAPI_IOAS_ALLOW_IOVAS UAPI_IOMMU(0x82)
+
+/* Any part of what the source maps. The copy shares its pins, and is unmapped by itself. */
+struct uapi_ioas_copy {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t dst_ioas_id;
+	uint32_t src_ioas_id;
+	uint64_t length;
+	uint64_t dst_iova;
+	uint64_t src_iova;
+};
+#define UAPI_IOAS_COPY UAPI_IOMMU(0x83)
+
 struct uapi_iova_range {
 	uint64_t start;
 	uint64_t last;
@@ -114,8 +136,11 @@ struct uapi_hw_info_amd {
 	uint64_t efr2;
 };
 
-#define UAPI_HWPT_NEST_PARENT	 1 /* flags */
-#define UAPI_HWPT_FAULT_ID_VALID 4
+/* flags */
+#define UAPI_HWPT_NEST_PARENT	 (1 << 0)
+#define UAPI_HWPT_DIRTY_TRACKING (1 << 1)
+#define UAPI_HWPT_FAULT_ID_VALID (1 << 2)
+
 #define UAPI_HWPT_DATA_NONE	 0 /* data_type */
 #define UAPI_HWPT_DATA_VTD_S1	 1
 #define UAPI_HWPT_DATA_SMMUV3	 2
@@ -163,6 +188,31 @@ struct uapi_hw_info {
 	uint64_t out_capabilities;
 };
 #define UAPI_GET_HW_INFO UAPI_IOMMU(0x8a)
+
+#define UAPI_DIRTY_ENABLE 1 /* flags */
+
+struct uapi_hwpt_set_dirty {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t hwpt_id;
+	uint32_t reserved;
+};
+#define UAPI_HWPT_SET_DIRTY UAPI_IOMMU(0x8b)
+
+#define UAPI_DIRTY_NO_CLEAR 1 /* flags */
+
+/* data: a bit for each page_size bytes from iova on; bits are set, never cleared. EINVAL: holes. */
+struct uapi_hwpt_get_dirty {
+	uint32_t size;
+	uint32_t hwpt_id;
+	uint32_t flags;
+	uint32_t reserved;
+	uint64_t iova;
+	uint64_t length;
+	uint64_t page_size;
+	uint64_t data;
+};
+#define UAPI_HWPT_GET_DIRTY UAPI_IOMMU(0x8c)
 
 #define UAPI_INVALIDATE_VTD_S1 0 /* data_type: of a nested page table, */
 #define UAPI_INVALIDATE_SMMUV3 1 /* of a vIOMMU: commands of 128 bits */
@@ -260,6 +310,13 @@ struct uapi_vdevice_alloc {
 	uint64_t virt_id;
 };
 #define UAPI_VDEVICE_ALLOC UAPI_IOMMU(0x91)
+
+/* Pins are accounted to the caller from now on. EINVAL: something is not mapped by its file. */
+struct uapi_ioas_change_process {
+	uint32_t size;
+	uint32_t reserved;
+};
+#define UAPI_IOAS_CHANGE_PROCESS UAPI_IOMMU(0x92)
 
 #define UAPI_VEVENTQ_SMMUV3 1 /* type: event records of 256 bits */
 

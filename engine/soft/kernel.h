@@ -5,7 +5,7 @@
  *
  *   engine/backend/soft.c   context, memory, devices, the table of operations
  *   kernel_space.c          address spaces, domain ids, attachment
- *   kernel_map.c            map, unmap, invalidate
+ *   kernel_map.c            map, unmap, invalidate, dirty pages
  *   device.c                the device side, soft.h
  *
  * Every map, unmap and invalidate call enters the real kernel once, however long its array is,
@@ -90,6 +90,8 @@ int soft_map(struct be_space *space, const struct be_map *maps, unsigned int cou
 	     unsigned int *done, unsigned int *crossings);
 int soft_unmap(struct be_space *space, const struct be_unmap *unmaps, unsigned int count,
 	       unsigned int *done, unsigned int *crossings);
+extern const struct be_dirty_ops soft_dirty_ops;
+
 int soft_invalidate(struct be_space *space, const struct be_inval *ranges, unsigned int count,
 		    unsigned int *crossings);
 

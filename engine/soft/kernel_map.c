@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Kernel half: map, unmap, invalidate. See kernel.h. */
+/* Kernel half: map, unmap, invalidate, dirty pages. See kernel.h. */
 #include "kernel.h"
 
 #include <errno.h>
@@ -8,6 +8,8 @@
 #include <sys/ioctl.h>
 
 #include <urcu/arch.h>
+
+#include "walk.h"
 
 /* One entry into the kernel and back. */
 static void cross(struct soft_be *be, unsigned int *crossings)
@@ -176,6 +178,19 @@ int soft_map(struct be_space *base, const struct be_map *maps, unsigned int coun
 	return ret;
 }
 
+/*
+ * The builder exchanges the first leaf, and takes one that has changed meanwhile for another's.
+ * Here that is hardware, which sets a dirty bit once.
+ */
+static int take_out(struct soft_space *space, const struct be_unmap *unmap)
+{
+	int ret = pt_unmap(space->pt, NULL, unmap->iova, unmap->bytes, 0);
+
+	if (ret == -ENOENT && space->context.dirty)
+		ret = pt_unmap(space->pt, NULL, unmap->iova, unmap->bytes, 0);
+	return ret;
+}
+
 int soft_unmap(struct be_space *base, const struct be_unmap *unmaps, unsigned int count,
 	       unsigned int *done, unsigned int *crossings)
 {
@@ -197,7 +212,7 @@ int soft_unmap(struct be_space *base, const struct be_unmap *unmaps, unsigned in
 				      unmaps[i].iova >> 48 ||
 				      unmaps[i].bytes > (UINT64_C(1) << 48) - unmaps[i].iova
 			      ? -EINVAL
-			      : pt_unmap(space->pt, NULL, unmaps[i].iova, unmaps[i].bytes, 0);
+			      : take_out(space, &unmaps[i]);
 		if (ret) {
 			diag_fail(base->be->diag, ret,
 				  "soft: unmap of IOVA 0x%" PRIx64 ", %" PRIu64 " bytes: %s",
@@ -220,3 +235,81 @@ int soft_unmap(struct be_space *base, const struct be_unmap *unmaps, unsigned in
 	*done = i;
 	return ret ?: inval;
 }
+
+/* Dirty pages. */
+
+static int dirty_set(struct be_space *base, bool on)
+{
+	struct soft_space *space = soft_to_space(base);
+	struct soft_be *be = soft_to_be(base->be);
+	struct batch batch;
+	int ret;
+
+	pthread_mutex_lock(&space->lock);
+	space->context.dirty = on;
+	for (struct soft_dev *dev = be->devices; dev; dev = dev->next)
+		if (dev->space == space)
+			soft_endpoint_set(&dev->endpoint, &space->context);
+	/* What is cached allows writes that set nothing. */
+	batch_init(&batch, space);
+	ret = batch_add(&batch, soft_desc_domain(space->context.domain));
+	ret = batch_send(&batch) ?: ret;
+	pthread_mutex_unlock(&space->lock);
+	return ret;
+}
+
+static void set_bits(const struct be_dirty *range, uint64_t from, uint64_t bytes)
+{
+	const uint64_t end =
+		(from + bytes - range->iova + range->page_bytes - 1) / range->page_bytes;
+
+	for (uint64_t bit = (from - range->iova) / range->page_bytes; bit < end; bit++)
+		range->bitmap[bit / 64] |= UINT64_C(1) << bit % 64;
+}
+
+/* Return: true if a bit has been cleared in the table. */
+static bool read_leaves(struct soft_space *space, const struct be_dirty *range)
+{
+	const uint64_t end = range->iova + range->bytes;
+	bool cleared = false;
+	uint64_t next;
+
+	for (uint64_t at = range->iova; at < end; at = next) {
+		unsigned int level = 0;
+		_Atomic uint64_t *leaf = soft_second_leaf(space->context.root, at, &level);
+		uint64_t entry = !leaf	       ? 0
+				 : range->keep ? atomic_load(leaf)
+					       : atomic_fetch_and(leaf, ~SS_D);
+
+		next = (at | soft_offset_mask(level)) + 1;
+		if (next > end)
+			next = end;
+		if (!(entry & SS_D))
+			continue;
+		set_bits(range, at, next - at);
+		cleared |= !range->keep;
+	}
+	return cleared;
+}
+
+static int dirty_read(struct be_space *base, const struct be_dirty *range)
+{
+	struct soft_space *space = soft_to_space(base);
+	struct batch batch;
+	int ret = 0;
+
+	pthread_mutex_lock(&space->lock);
+	if (read_leaves(space, range)) {
+		batch_init(&batch, space);
+		ret = batch_add(&batch, soft_desc_range(space->context.domain, range->iova,
+							range->bytes, true));
+		ret = batch_send(&batch) ?: ret;
+	}
+	pthread_mutex_unlock(&space->lock);
+	return ret;
+}
+
+const struct be_dirty_ops soft_dirty_ops = {
+	.set = dirty_set,
+	.read = dirty_read,
+};

@@ -17,7 +17,7 @@
  * without a remark are under it. Contexts change under it, too.
  *
  * Departures from the specification, all towards simplicity:
- * - accessed and dirty bits are not set: nothing here writes to a table;
+ * - accessed bits are not set, dirty bits only of a second stage that is walked alone;
  * - memory types, snoop and execute rights are ignored;
  * - there is no context cache: a changed context holds from the next request on;
  * - requests are user-mode ones; a first-stage entry without U/S stops them.
@@ -66,6 +66,7 @@ enum soft_context_kind {
  * @parent_domain: NESTED: tags second-stage results
  * @parent_root: NESTED: physical address of the second stage's root
  * @space: whom a device that can wait asks for a page, or NULL: nobody
+ * @dirty: SECOND_STAGE: writes set dirty bits in its leaves
  */
 struct soft_context {
 	enum soft_context_kind kind;
@@ -75,6 +76,7 @@ struct soft_context {
 	uint64_t root;
 	uint64_t parent_root;
 	void *space;
+	bool dirty;
 };
 
 struct soft_endpoint {

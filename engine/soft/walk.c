@@ -160,13 +160,54 @@ unsigned int soft_walk_nested(struct soft_endpoint *endpoint, uint64_t iova, uin
 	return 0;
 }
 
+_Atomic uint64_t *soft_second_leaf(uint64_t root, uint64_t addr, unsigned int *level)
+{
+	uint64_t table = root, entry;
+
+	for (*level = 3;; --*level) {
+		entry = soft_read_entry(table, addr, *level);
+		if (!(entry & IOAS_RW))
+			return NULL;
+		if (!*level || (entry & SS_PS))
+			break;
+		table = entry & SOFT_PA_MASK;
+	}
+	return (_Atomic uint64_t *)(uintptr_t)table + (addr >> soft_shift(*level) & 511);
+}
+
+/*
+ * A write sets the dirty bit before it lands, and finds it set as long as its translation is
+ * cached: what is cached for reading a clean page does not allow writes, so that the first one
+ * comes here. Return: false: the leaf has changed since it was walked to.
+ */
+static bool mark(struct soft_endpoint *endpoint, uint64_t iova, uint32_t prot,
+		 struct soft_walk *walk)
+{
+	unsigned int level;
+	_Atomic uint64_t *leaf = soft_second_leaf(endpoint->context.root, iova, &level);
+	uint64_t entry = leaf ? atomic_load_explicit(leaf, memory_order_acquire) : 0;
+	const uint64_t addr = (entry & SOFT_PA_MASK) | (iova & soft_offset_mask(level));
+
+	if (!(entry & IOAS_RW) || level != walk->class || addr != walk->addr)
+		return false;
+	if (entry & SS_D)
+		return true;
+	if (prot & IOAS_WRITE)
+		return atomic_compare_exchange_strong(leaf, &entry, entry | SS_D);
+	walk->prot &= ~IOAS_WRITE;
+	return true;
+}
+
 unsigned int soft_walk_second(struct soft_endpoint *endpoint, uint64_t iova, uint32_t prot,
 			      struct soft_walk *walk)
 {
-	unsigned int reason =
-		walk_second(endpoint->unit, endpoint->domain, endpoint->context.root, iova, walk);
+	unsigned int reason;
 
-	if (!reason && (prot & ~walk->prot))
-		reason = IOAS_FAULT_PERMISSION;
+	do {
+		reason = walk_second(endpoint->unit, endpoint->domain, endpoint->context.root, iova,
+				     walk);
+		if (!reason && (prot & ~walk->prot))
+			reason = IOAS_FAULT_PERMISSION;
+	} while (!reason && endpoint->context.dirty && !mark(endpoint, iova, prot, walk));
 	return reason;
 }

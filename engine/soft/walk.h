@@ -29,6 +29,7 @@
 
 /* Second stage: VT-d 9.8. R and W are those of enum ioas_prot; R = W = 0 is not present. */
 #define SS_PS (UINT64_C(1) << 7)
+#define SS_D  (UINT64_C(1) << 9) /* a leaf: written to; set by a walk for a write (VT-d 3.7.2) */
 
 /* A translation: @addr is that of the request itself, not of the page. */
 struct soft_walk {
@@ -45,6 +46,12 @@ unsigned int soft_walk_nested(struct soft_endpoint *endpoint, uint64_t iova, uin
 			      struct soft_walk *walk);
 unsigned int soft_walk_second(struct soft_endpoint *endpoint, uint64_t iova, uint32_t prot,
 			      struct soft_walk *walk);
+
+/*
+ * The leaf of a second stage that translates @addr, of @level, or NULL: for those who own the
+ * table. Reads no cache, counts nothing.
+ */
+_Atomic uint64_t *soft_second_leaf(uint64_t root, uint64_t addr, unsigned int *level);
 
 static inline uint64_t soft_read_entry(uint64_t table, uint64_t addr, unsigned int level)
 {

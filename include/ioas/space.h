@@ -87,7 +87,8 @@ struct ioas_opts {
  * ioas_create - make an address space
  *
  * Return: 0; -EINVAL a field is out of range; -EOPNOTSUPP the backend has no such kind or
- * format; -EXDEV @parent is of another context; -ENOMEM.
+ * format; -EXDEV @parent is of another context; -EBUSY it records (ioas/dirty.h);
+ * -ENOMEM.
  */
 int ioas_create(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas **as);
 

@@ -9,6 +9,7 @@ comes along in source, so that nothing needs to be built or installed before:
     user/      the same, where page tables may be our own
     kioas/     nothing but the module's header: they call /dev/ioasid
     mock/      the same, on the kernel's mock IOMMU; its calls are in a header of the kernel's source
+    record/    the same, with a mock device in place of edu: page tables that record
 
 They use the headers of the own kernels, as Debian 12's know no iommufd."""
 
@@ -37,6 +38,7 @@ FOLDERS = {
     "mock": (("engine/**/*.c", "tests/backend/unreal.c"),
              ("-lurcu-bp", "-lurcu-common", "-Wl,--wrap=ioctl,--wrap=vfio_dev_init,"
               "--wrap=vfio_dev_close,--wrap=vfio_find_entry")),
+    "record": (("engine/**/*.c",), ("-lurcu-bp", "-lurcu-common")),
 }
 
 

@@ -29,6 +29,21 @@ SAME_SIZE(uapi_ioas_alloc, iommu_ioas_alloc);
 FIELD(uapi_ioas_alloc, iommu_ioas_alloc, flags);
 FIELD(uapi_ioas_alloc, iommu_ioas_alloc, out_ioas_id);
 
+SAME(UAPI_IOAS_ALLOW_IOVAS, IOMMU_IOAS_ALLOW_IOVAS);
+SAME_SIZE(uapi_ioas_allow_iovas, iommu_ioas_allow_iovas);
+FIELD(uapi_ioas_allow_iovas, iommu_ioas_allow_iovas, ioas_id);
+FIELD(uapi_ioas_allow_iovas, iommu_ioas_allow_iovas, num_iovas);
+FIELD(uapi_ioas_allow_iovas, iommu_ioas_allow_iovas, allowed_iovas);
+
+SAME(UAPI_IOAS_COPY, IOMMU_IOAS_COPY);
+SAME_SIZE(uapi_ioas_copy, iommu_ioas_copy);
+FIELD(uapi_ioas_copy, iommu_ioas_copy, flags);
+FIELD(uapi_ioas_copy, iommu_ioas_copy, dst_ioas_id);
+FIELD(uapi_ioas_copy, iommu_ioas_copy, src_ioas_id);
+FIELD(uapi_ioas_copy, iommu_ioas_copy, length);
+FIELD(uapi_ioas_copy, iommu_ioas_copy, dst_iova);
+FIELD(uapi_ioas_copy, iommu_ioas_copy, src_iova);
+
 SAME_SIZE(uapi_iova_range, iommu_iova_range);
 FIELD(uapi_iova_range, iommu_iova_range, start);
 FIELD(uapi_iova_range, iommu_iova_range, last);
@@ -94,6 +109,7 @@ SAME(UAPI_SMMUV3_REPEAT_TLBI, IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI);
 
 SAME(UAPI_HWPT_ALLOC, IOMMU_HWPT_ALLOC);
 SAME(UAPI_HWPT_NEST_PARENT, IOMMU_HWPT_ALLOC_NEST_PARENT);
+SAME(UAPI_HWPT_DIRTY_TRACKING, IOMMU_HWPT_ALLOC_DIRTY_TRACKING);
 SAME(UAPI_HWPT_FAULT_ID_VALID, IOMMU_HWPT_FAULT_ID_VALID);
 SAME(UAPI_HWPT_DATA_NONE, IOMMU_HWPT_DATA_NONE);
 SAME(UAPI_HWPT_DATA_VTD_S1, IOMMU_HWPT_DATA_VTD_S1);
@@ -113,6 +129,22 @@ FIELD(uapi_hwpt_vtd_s1, iommu_hwpt_vtd_s1, pgtbl_addr);
 FIELD(uapi_hwpt_vtd_s1, iommu_hwpt_vtd_s1, addr_width);
 SAME_SIZE(uapi_hwpt_smmuv3, iommu_hwpt_arm_smmuv3);
 FIELD(uapi_hwpt_smmuv3, iommu_hwpt_arm_smmuv3, ste);
+
+SAME(UAPI_HWPT_SET_DIRTY, IOMMU_HWPT_SET_DIRTY_TRACKING);
+SAME(UAPI_DIRTY_ENABLE, IOMMU_HWPT_DIRTY_TRACKING_ENABLE);
+SAME_SIZE(uapi_hwpt_set_dirty, iommu_hwpt_set_dirty_tracking);
+FIELD(uapi_hwpt_set_dirty, iommu_hwpt_set_dirty_tracking, flags);
+FIELD(uapi_hwpt_set_dirty, iommu_hwpt_set_dirty_tracking, hwpt_id);
+
+SAME(UAPI_HWPT_GET_DIRTY, IOMMU_HWPT_GET_DIRTY_BITMAP);
+SAME(UAPI_DIRTY_NO_CLEAR, IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR);
+SAME_SIZE(uapi_hwpt_get_dirty, iommu_hwpt_get_dirty_bitmap);
+FIELD(uapi_hwpt_get_dirty, iommu_hwpt_get_dirty_bitmap, hwpt_id);
+FIELD(uapi_hwpt_get_dirty, iommu_hwpt_get_dirty_bitmap, flags);
+FIELD(uapi_hwpt_get_dirty, iommu_hwpt_get_dirty_bitmap, iova);
+FIELD(uapi_hwpt_get_dirty, iommu_hwpt_get_dirty_bitmap, length);
+FIELD(uapi_hwpt_get_dirty, iommu_hwpt_get_dirty_bitmap, page_size);
+FIELD(uapi_hwpt_get_dirty, iommu_hwpt_get_dirty_bitmap, data);
 
 SAME(UAPI_HWPT_INVALIDATE, IOMMU_HWPT_INVALIDATE);
 SAME(UAPI_INVALIDATE_VTD_S1, IOMMU_HWPT_INVALIDATE_DATA_VTD_S1);
@@ -174,6 +206,9 @@ FIELD(uapi_vdevice_alloc, iommu_vdevice_alloc, viommu_id);
 FIELD(uapi_vdevice_alloc, iommu_vdevice_alloc, dev_id);
 FIELD(uapi_vdevice_alloc, iommu_vdevice_alloc, out_vdevice_id);
 FIELD(uapi_vdevice_alloc, iommu_vdevice_alloc, virt_id);
+
+SAME(UAPI_IOAS_CHANGE_PROCESS, IOMMU_IOAS_CHANGE_PROCESS);
+SAME_SIZE(uapi_ioas_change_process, iommu_ioas_change_process);
 
 SAME(UAPI_VEVENTQ_ALLOC, IOMMU_VEVENTQ_ALLOC);
 SAME(UAPI_VEVENTQ_SMMUV3, IOMMU_VEVENTQ_TYPE_ARM_SMMUV3);
