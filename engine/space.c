@@ -191,6 +191,31 @@ static int make_iova(struct ioas *as, const struct ioas_opts *opts)
 	return ret ? diag_fail(&ctx->diag, ret, "no memory for the IOVA allocator") : 0;
 }
 
+/* Who names an aperture may count on it: devices that have less are kept out. */
+static int keep_iova(struct ioas *as, const struct ioas_opts *opts)
+{
+	const struct ioas_range *aperture = &as->iova.aperture;
+	struct be *be = as->ctx->be;
+	struct ioas_range ranges[HOLES_MAX + 1];
+	uint64_t at = aperture->start;
+	unsigned int count = 0;
+
+	if (!opts->aperture.last || as->kind != IOAS_KIND_KERNEL || !be->ops->iova_keep)
+		return 0;
+	while (count <= HOLES_MAX) {
+		const struct extent *hole = extents_overlap(&as->iova.reserved, at, aperture->last);
+
+		if (!hole || hole->start > at)
+			ranges[count++] = (struct ioas_range){ .start = at,
+							       .last = hole ? hole->start - 1
+									    : aperture->last };
+		if (!hole || hole->last >= aperture->last)
+			break;
+		at = hole->last + 1;
+	}
+	return be->ops->iova_keep(as->be_space, ranges, count);
+}
+
 /* Parts. */
 
 static int backend_space(struct ioas *as, const struct be_space_attr *attr)
@@ -414,6 +439,7 @@ void auto_parent_free(struct ioas_ctx *ctx)
 
 int ioas_create(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas **out)
 {
+	struct ioas *as;
 	int ret;
 
 	if (opts->size != sizeof(*opts))
@@ -424,9 +450,16 @@ int ioas_create(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 	ret = ret ?: check_parent(ctx, opts);
 	ret = ret ?: check_ranges(ctx, opts);
 	ret = ret ?: check_data(ctx, opts);
-	ret = ret ?: make(ctx, opts, out);
-	if (!ret)
+	ret = ret ?: make(ctx, opts, &as);
+	if (!ret) {
+		ret = keep_iova(as, opts);
+		if (ret)
+			unmake(as);
+	}
+	if (!ret) {
 		ctx->space_count++;
+		*out = as;
+	}
 	pthread_mutex_unlock(&ctx->admin);
 	return ret;
 }

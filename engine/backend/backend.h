@@ -254,6 +254,13 @@ struct be_ops {
 	 */
 	int (*lookup)(struct be_space *space, uint64_t iova, uint64_t *va, uint32_t *prot);
 
+	/*
+	 * Optional. Devices that do not allow all of these IOVAs of a KERNEL space, ascending, are
+	 * refused by attach(). Called once, before anything is mapped or attached.
+	 */
+	int (*iova_keep)(struct be_space *space, const struct ioas_range *ranges,
+			 unsigned int count);
+
 	const struct be_pci_ops *pci;	  /* NULL: devices are no PCI devices */
 	const struct be_dirty_ops *dirty; /* NULL: never */
 };

@@ -6,15 +6,12 @@
  * A KERNEL space is an IOAS, and the page tables that the kernel makes for it. It keeps its
  * mappings whether devices are attached or not; the kernel pins memory with the first device.
  *
- * Memory that has a file behind it is mapped by its file: the kernel takes whole folios of it,
- * and the mapping does not depend on the process's addresses. Where the kernel has no such
- * request, or does not take this file, the address serves.
- *
  * Options, separated by commas:
  *   huge_pages=0  page tables hold entries of the smallest page size only
  *   fd=N          /dev/iommu is open as file N, by a process that may open it
  *
- * USER spaces are in iommufd_user.c, and offered where the kernel nests page tables.
+ * Memory and mappings are in iommufd_map.c, USER spaces in iommufd_user.c, offered where the kernel
+ * nests page tables.
  *
  * Locking: devices and attachment are guarded by the context's lock; spaces, by the kernel.
  *
@@ -60,6 +57,8 @@ static void iommufd_close(struct be *base)
 {
 	struct iommufd_be *be = iommufd_to_be(base);
 
+	if (be->memory_id)
+		iommufd_destroy(be, be->memory_id);
 	if (be->fd >= 0)
 		close(be->fd);
 	iommufd_user_fini(be);
@@ -123,7 +122,7 @@ int iommufd_fail(struct be *be, const char *what)
 	return diag_fail(be->diag, -errno, "iommufd: %s: %s", what, strerror(errno));
 }
 
-static int ioas_alloc(struct iommufd_be *be, uint32_t *id)
+int iommufd_new_ioas(struct iommufd_be *be, uint32_t *id)
 {
 	struct uapi_ioas_alloc alloc = { .size = sizeof(alloc) };
 	struct uapi_option option = {
@@ -237,8 +236,9 @@ static int fail_attach(struct iommufd_dev *dev, int code)
 	switch (code) {
 	case -EADDRINUSE:
 		return diag_fail(be->diag, -ERANGE,
-				 "iommufd: %s: mappings of this address space lie where the device "
-				 "allows none: bind devices before address spaces are made",
+				 "iommufd: %s: mappings or the aperture of this address space lie "
+				 "where the device allows none: bind devices before address spaces "
+				 "are made",
 				 dev->vfio.address);
 	case -ENOMEM:
 		return diag_fail(
@@ -287,7 +287,7 @@ static int ask_device(struct iommufd_be *be, struct iommufd_dev *dev)
 	struct vfio_ranges ranges;
 	uint64_t alignment = IOAS_PAGE_SIZE;
 	uint32_t ioas_id;
-	int ret = ioas_alloc(be, &ioas_id);
+	int ret = iommufd_new_ioas(be, &ioas_id);
 
 	if (ret)
 		return ret;
@@ -420,7 +420,7 @@ static int iommufd_space_create(struct be *base, const struct be_space_attr *att
 		return diag_fail(base->diag, -ENOMEM, "iommufd: no memory");
 	space->vfio.base.be = base;
 	space->kind = IOAS_KIND_KERNEL;
-	ret = ioas_alloc(iommufd_to_be(base), &space->pt_id);
+	ret = iommufd_new_ioas(iommufd_to_be(base), &space->pt_id);
 	if (ret) {
 		free(space);
 		return ret;
@@ -498,105 +498,6 @@ static int iommufd_detach(struct be_dev *base)
 	return 0;
 }
 
-/* Mapping. */
-
-static uint32_t map_flags(uint32_t prot)
-{
-	return UAPI_MAP_FIXED_IOVA | (prot & IOAS_READ ? UAPI_MAP_READABLE : 0) |
-	       (prot & IOAS_WRITE ? UAPI_MAP_WRITEABLE : 0);
-}
-
-static int map_address(struct iommufd_space *space, const struct be_map *map,
-		       unsigned int *crossings)
-{
-	struct uapi_ioas_map request = {
-		.size = sizeof(request),
-		.flags = map_flags(map->prot),
-		.ioas_id = space->pt_id,
-		.user_va = (uintptr_t)map->va,
-		.length = map->bytes,
-		.iova = map->iova,
-	};
-
-	(*crossings)++;
-	return ioctl(iommufd_to_be(space->vfio.base.be)->fd, UAPI_IOAS_MAP, &request) ? -errno : 0;
-}
-
-static int map_file(struct iommufd_space *space, const struct be_map *map,
-		    const struct vfio_memory *mem, unsigned int *crossings)
-{
-	struct uapi_ioas_map_file request = {
-		.size = sizeof(request),
-		.flags = map_flags(map->prot),
-		.ioas_id = space->pt_id,
-		.fd = mem->fd,
-		.start = mem->fd_offset + ((uintptr_t)map->va - mem->extent.start),
-		.length = map->bytes,
-		.iova = map->iova,
-	};
-
-	(*crossings)++;
-	return ioctl(iommufd_to_be(space->vfio.base.be)->fd, UAPI_IOAS_MAP_FILE, &request) ? -errno
-											   : 0;
-}
-
-static int map_one(struct vfio_space *base, const struct be_map *map, unsigned int *crossings)
-{
-	struct iommufd_space *space = (struct iommufd_space *)base;
-	struct iommufd_be *be = iommufd_to_be(base->base.be);
-	struct vfio_memory *mem = NULL;
-	int ret;
-
-	if (!atomic_load_explicit(&be->no_map_file, memory_order_relaxed))
-		mem = vfio_memory_find(&be->vfio.memories, map->va, map->bytes);
-	if (!mem || mem->fd < 0 || atomic_load_explicit(&mem->no_file, memory_order_relaxed))
-		return map_address(space, map, crossings);
-
-	ret = map_file(space, map, mem, crossings);
-	switch (ret) {
-	case -ENOTTY:
-	case -EOPNOTSUPP:
-		atomic_store_explicit(&be->no_map_file, true, memory_order_relaxed);
-		return map_address(space, map, crossings);
-	case -EINVAL:
-	case -EBADF:
-	case -EBADFD:
-		/* No file of a kind that it takes, or the IOVA: the address tells them apart. */
-		ret = map_address(space, map, crossings);
-		if (!ret)
-			atomic_store_explicit(&mem->no_file, true, memory_order_relaxed);
-	}
-	return ret;
-}
-
-static int unmap_one(struct vfio_space *base, const struct be_unmap *unmap, unsigned int *crossings)
-{
-	struct iommufd_space *space = (struct iommufd_space *)base;
-	struct uapi_ioas_unmap request = {
-		.size = sizeof(request),
-		.ioas_id = space->pt_id,
-		.iova = unmap->iova,
-		.length = unmap->bytes,
-	};
-
-	(*crossings)++;
-	if (ioctl(iommufd_to_be(base->base.be)->fd, UAPI_IOAS_UNMAP, &request))
-		return -errno;
-	return request.length == unmap->bytes ? 0 : -EIO;
-}
-
-static int iommufd_map(struct be_space *base, const struct be_map *maps, unsigned int count,
-		       unsigned int *done, unsigned int *crossings)
-{
-	return vfio_map_all((struct vfio_space *)base, maps, count, done, crossings, map_one);
-}
-
-static int iommufd_unmap(struct be_space *base, const struct be_unmap *unmaps, unsigned int count,
-			 unsigned int *done, unsigned int *crossings)
-{
-	return vfio_unmap_all((struct vfio_space *)base, unmaps, count, done, crossings, unmap_one);
-}
-
 static int iommufd_invalidate(struct be_space *base, const struct be_inval *ranges,
 			      unsigned int count, unsigned int *crossings)
 {
@@ -613,8 +514,8 @@ const struct be_ops iommufd_be_ops = {
 	.open = iommufd_open,
 	.close = iommufd_close,
 	.caps = iommufd_caps,
-	.mem_add = vfio_mem_add,
-	.mem_del = vfio_memory_del,
+	.mem_add = iommufd_mem_add,
+	.mem_del = iommufd_mem_del,
 	.dev_bind = iommufd_dev_bind,
 	.dev_unbind = iommufd_dev_unbind,
 	.space_create = iommufd_space_create,
@@ -629,6 +530,7 @@ const struct be_ops iommufd_be_ops = {
 	.request_next = iommufd_request_next,
 	.request_answer = iommufd_request_answer,
 	.iova_ranges = vfio_iova_ranges,
+	.iova_keep = iommufd_iova_keep,
 	.pci = &vfio_pci_ops,
 	.dirty = &iommufd_dirty_ops,
 };

@@ -3,6 +3,7 @@
  * The iommufd backend, between its files:
  *
  *   iommufd.c       context, devices, KERNEL spaces
+ *   iommufd_map.c   memory and mappings
  *   iommufd_table.c page tables of KERNEL spaces that record more than the kernel's usual ones
  *   iommufd_user.c  USER spaces: a stage 1 of our own, nested on the kernel's page table
  *   nested.h        what makes of IOMMUs differ in there: smmuv3.c, vtd.c, amdvi.c
@@ -93,9 +94,9 @@ struct iommufd_faults {
 struct iommufd_be {
 	struct vfio_be vfio;
 	int fd;
-	bool huge_pages; /* option */
-	int given_fd;	 /* option, or -1 */
-	_Atomic bool no_map_file;	       /* the kernel has no such request */
+	bool huge_pages;		       /* option */
+	int given_fd;			       /* option, or -1 */
+	uint32_t memory_id;		       /* the IOAS of registered memory; 0: not made yet */
 	uint64_t parent_last;		       /* highest IOVA of a parent; devices narrow it */
 	struct ioas_range interrupts;	       /* see struct be_caps */
 	const struct nested_ops *const *makes; /* of IOMMUs that are known; NULL-terminated */
@@ -110,9 +111,19 @@ static inline struct iommufd_be *iommufd_to_be(struct be *be)
 /* Fails with errno, which @what set. */
 int iommufd_fail(struct be *be, const char *what);
 void iommufd_destroy(struct iommufd_be *be, uint32_t id);
+int iommufd_new_ioas(struct iommufd_be *be, uint32_t *id);
 /* Return: 0 or a negative errno, no message. */
 int iommufd_move_device(struct iommufd_dev *dev, uint32_t pt_id);
 int iommufd_drop_device(struct iommufd_dev *dev);
+
+/* Memory and mappings: operations as they are in struct be_ops. */
+int iommufd_mem_add(struct be *be, const struct be_mem_attr *attr, struct be_mem **mem);
+void iommufd_mem_del(struct be_mem *mem);
+int iommufd_map(struct be_space *space, const struct be_map *maps, unsigned int count,
+		unsigned int *done, unsigned int *crossings);
+int iommufd_unmap(struct be_space *space, const struct be_unmap *unmaps, unsigned int count,
+		  unsigned int *done, unsigned int *crossings);
+int iommufd_iova_keep(struct be_space *space, const struct ioas_range *ranges, unsigned int count);
 
 /*
  * Page tables of KERNEL spaces. attach: to one with the features of the space, the message is

@@ -7,7 +7,7 @@
  *   vfio_host.c       the host's view of a PCI device, and messages that say what mends it
  *   vfio_ranges.c     the IOVAs that devices allow
  *   vfio_options.c    "key=value,..."
- *   vfio_memory.c     type1, iommufd: registered memory: where it is, which file is behind it
+ *   vfio_memory.c     type1, iommufd: registered memory: where it is
  *   vfio_maps.c       type1, iommufd: the mappings of an address space
  *   vfio_container.c  type1's container
  *   vfio_pci.c        type1, iommufd: registers and interrupts of a device: struct be_pci_ops
@@ -71,9 +71,6 @@ struct vfio_memory {
 	struct be_mem base;
 	struct extent extent; /* virtual addresses */
 	struct vfio_memories *set;
-	int fd; /* file behind it, or -1 */
-	uint64_t fd_offset;
-	_Atomic bool no_file; /* the kernel does not map this file */
 };
 
 struct vfio_memories {

@@ -68,8 +68,6 @@ int vfio_memory_add(struct be *be, struct vfio_memories *set, const struct be_me
 	mem->extent.start = start;
 	mem->extent.last = last;
 	mem->set = set;
-	mem->fd = attr->fd;
-	mem->fd_offset = attr->fd_offset;
 
 	pthread_rwlock_wrlock(&set->lock);
 	overlap = extents_overlap(&set->extents, start, last);

@@ -58,9 +58,9 @@ struct ioas_dirty {
  *
  * What is not mapped is not dirty. A DMA that is under way is found by this read or by the next
  * one. A page may be found dirty that was not written to: leaves of the table may be larger than
- * pages. For the same reason a range must not cut a mapping, unless with IOAS_DIRTY_KEEP. Return:
- * 0; -EINVAL a field, a mapping is cut, or not started; else the backend's error. On error, bits
- * that were read by then are set.
+ * pages. (With iommufd's option huge_pages=0 they are not.) For the same reason a range must not
+ * cut a mapping, unless with IOAS_DIRTY_KEEP. Return: 0; -EINVAL a field, a mapping is cut, or not
+ * started; else the backend's error. On error, bits that were read by then are set.
  */
 int ioas_dirty_read(struct ioas *as, const struct ioas_dirty *range);
 

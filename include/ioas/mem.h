@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Memory that devices may be given access to: arenas of huge pages allocated here, or the
- * caller's own. It is pinned and accounted once, at registration, however many address spaces
- * map it later.
+ * caller's own. It is pinned and accounted once, however many address spaces map it: by "soft" at
+ * registration, by iommufd from the first map to a device on. Type1 pins for each address space.
  */
 #ifndef IOAS_MEM_H
 #define IOAS_MEM_H

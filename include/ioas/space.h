@@ -51,7 +51,8 @@ typedef int (*ioas_page_request_fn)(void *arg, struct ioas_queue *queue,
  *	memory of the context, as it comes and goes
  * @aperture: lowest and highest IOVA that the library may use; 0,0 for all that the table and
  *	the backend allow, less the first MiB (so that 0 is never handed out). CPU: addresses of
- *	the process that devices reach; 0,0 for all that they and the process have in common
+ *	the process that devices reach; 0,0 for all that they and the process have in common.
+ *	Named ones stay usable: iommufd refuses to attach devices that allow less (-ERANGE)
  * @reserved: ranges inside @aperture that must not be used, or NULL
  * @reserved_count: entries of @reserved
  * @batch_max: BATCHED: ranges unmapped through one queue before its invalidations leave; 0 for

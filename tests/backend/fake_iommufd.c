@@ -351,6 +351,10 @@ static int of_iommufd(unsigned long request, void *arg)
 	case UAPI_IOAS_MAP_FILE:
 		return ioas_map(((struct uapi_ioas_map_file *)arg)->ioas_id,
 				((struct uapi_ioas_map_file *)arg)->flags);
+	case UAPI_IOAS_COPY:
+		return ioas_map(((struct uapi_ioas_copy *)arg)->dst_ioas_id,
+				((struct uapi_ioas_copy *)arg)->flags);
+	case UAPI_IOAS_ALLOW_IOVAS:
 	case UAPI_IOAS_UNMAP:
 		return 0;
 	case UAPI_GET_HW_INFO:

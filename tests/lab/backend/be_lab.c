@@ -3,10 +3,13 @@
 #include "be_lab.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 void be_lab_init(struct be_lab *lab, int argc, char **argv)
 {
@@ -131,4 +134,31 @@ void be_lab_mend(struct be_lab *lab)
 		FAIL("the message has no command: %s", lab->diag.text);
 	snprintf(command, sizeof(command), "%.*s", (int)(end - begin - 1), begin + 1);
 	lab_run(command);
+}
+
+void be_lab_drop_memlock_capability(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	CHECK(syscall(SYS_capget, &header, data) == 0);
+	data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective &= ~CAP_TO_MASK(CAP_IPC_LOCK);
+	CHECK(syscall(SYS_capset, &header, data) == 0);
+}
+
+int be_lab_in_child(void (*run)(void *arg), void *arg)
+{
+	int status;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	CHECK(child >= 0);
+	if (!child) {
+		run(arg);
+		exit(0);
+	}
+	CHECK(waitpid(child, &status, 0) == child);
+	CHECK(WIFEXITED(status));
+	return WEXITSTATUS(status);
 }

@@ -59,4 +59,10 @@ void be_lab_check_text(struct be_lab *lab, const char *words);
 /* Runs the command that the last failure's text has between backquotes. */
 void be_lab_mend(struct be_lab *lab);
 
+/* RLIMIT_MEMLOCK holds from now on, also for root. */
+void be_lab_drop_memlock_capability(void);
+
+/* Runs @run in a process of its own, for what does not come back. Return: its exit status. */
+int be_lab_in_child(void (*run)(void *arg), void *arg);
+
 #endif

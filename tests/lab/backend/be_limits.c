@@ -6,15 +6,11 @@
 #include "be_lab.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 
@@ -59,6 +55,27 @@ static void check_ranges(struct be_lab *lab, struct be_space *space)
 	}
 	CHECK(be_lab_map(space, UINT64_MAX - (PAGE - 1), memory, PAGE, IOAS_RW) == -ERANGE);
 	lab->ops->space_destroy(unattached);
+}
+
+/* A space that is to keep IOVAs: a device that does not allow all of them stays out. */
+static void check_keep(struct be_lab *lab)
+{
+	struct be_space *space = be_lab_space(lab), *narrow = be_lab_space(lab);
+	struct ioas_range ranges[16], all;
+	unsigned int count = lab->ops->iova_ranges(lab->be, ranges, 16);
+
+	if (!lab->ops->iova_keep)
+		return;
+	lab_step("IOVAs that are to be kept keep devices out that do not allow them");
+	all = (struct ioas_range){ .start = ranges[0].start, .last = ranges[count - 1].last };
+	CHECK(lab->ops->iova_keep(space, &all, 1) == 0);
+	CHECK(lab->ops->attach(space, lab->dev) == -ERANGE);
+	be_lab_check_text(lab, "the aperture of this address space");
+	CHECK(lab->ops->iova_keep(narrow, ranges, count) == 0);
+	CHECK(lab->ops->attach(narrow, lab->dev) == 0);
+	CHECK(lab->ops->detach(lab->dev) == 0);
+	lab->ops->space_destroy(narrow);
+	lab->ops->space_destroy(space);
 }
 
 static void check_arguments(struct be_lab *lab, struct be_space *space)
@@ -155,20 +172,11 @@ static void check_entry_limit(struct be_lab *lab)
 	fill(lab, usual);
 }
 
-static void drop_memlock_capability(void)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2];
-
-	CHECK(syscall(SYS_capget, &header, data) == 0);
-	data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective &= ~CAP_TO_MASK(CAP_IPC_LOCK);
-	CHECK(syscall(SYS_capset, &header, data) == 0);
-}
-
 /* In a process of its own, since the capability does not come back. */
-static void check_memlock(struct be_lab *lab)
+static void check_memlock(void *arg)
 {
 	const struct rlimit limit = { .rlim_cur = 64 * KIB, .rlim_max = 64 * KIB };
+	struct be_lab *lab = arg;
 	uint8_t *memory = lab_buffer(128 * KIB, 0, 0);
 	struct be_space *space;
 	uint64_t pins;
@@ -178,7 +186,7 @@ static void check_memlock(struct be_lab *lab)
 	space = be_lab_space(lab);
 	CHECK(lab->ops->attach(space, lab->dev) == 0);
 	be_lab_registers_open(lab);
-	drop_memlock_capability();
+	be_lab_drop_memlock_capability();
 	CHECK(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
 
 	CHECK(be_lab_map(space, 0x10000, memory, 60 * KIB, IOAS_RW) == 0);
@@ -197,8 +205,6 @@ int main(int argc, char **argv)
 {
 	struct be_space *space;
 	struct be_lab lab;
-	int status;
-	pid_t child;
 
 	be_lab_init(&lab, argc, argv);
 	be_lab_open(&lab);
@@ -210,6 +216,7 @@ int main(int argc, char **argv)
 	check_arguments(&lab, space);
 	be_lab_registers_close(&lab);
 	CHECK(lab.ops->detach(lab.dev) == 0);
+	check_keep(&lab);
 	lab.ops->space_destroy(space);
 	be_lab_unbind(&lab);
 	be_lab_close(&lab);
@@ -218,14 +225,5 @@ int main(int argc, char **argv)
 		check_entry_limit(&lab);
 
 	lab_step("RLIMIT_MEMLOCK");
-	fflush(stdout);
-	child = fork();
-	CHECK(child >= 0);
-	if (!child) {
-		check_memlock(&lab);
-		exit(0);
-	}
-	CHECK(waitpid(child, &status, 0) == child);
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
+	return be_lab_in_child(check_memlock, &lab);
 }

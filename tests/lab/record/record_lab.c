@@ -7,9 +7,13 @@
 
 void record_open(struct record_lab *lab)
 {
-	struct ioas_ctx_opts opts = { .size = sizeof(opts),
-				      .backend = "iommufd",
-				      .log = ioas_log_stderr };
+	struct ioas_ctx_opts opts = {
+		.size = sizeof(opts),
+		.backend = "iommufd",
+		/* Else neighbours in memory share a leaf, and its dirty bit. */
+		.backend_options = "huge_pages=0",
+		.log = ioas_log_stderr
+	};
 	struct ioas_opts space = { .size = sizeof(space), .kind = IOAS_KIND_KERNEL };
 	struct ioas_mem_opts mem = { .size = sizeof(mem),
 				     .numa_node = IOAS_NUMA_ANY,
