@@ -9,7 +9,7 @@
 
 /* Choice of a backend. */
 
-static const struct be_ops *find_backend(const char *name)
+const struct be_ops *ctx_find_backend(const char *name)
 {
 	for (unsigned int i = 0; be_all[i]; i++)
 		if (!strcmp(be_all[i]->name, name))
@@ -45,10 +45,9 @@ static const struct be_ops *choose(struct ioas_ctx *ctx)
 	return NULL;
 }
 
-static int open_backend(struct ioas_ctx *ctx, const struct ioas_ctx_opts *opts)
+static int open_backend(struct ioas_ctx *ctx, const struct ioas_ctx_opts *opts, void *arg)
 {
 	const struct be_ops *ops;
-	int ret;
 
 	if (!opts->backend || !strcmp(opts->backend, "auto")) {
 		if (opts->backend_options)
@@ -58,7 +57,7 @@ static int open_backend(struct ioas_ctx *ctx, const struct ioas_ctx_opts *opts)
 		if (!ops)
 			return diag_fail(&ctx->diag, -ENODEV, "no backend works here");
 	} else {
-		ops = find_backend(opts->backend);
+		ops = ctx_find_backend(opts->backend);
 		if (!ops)
 			return unknown_backend(ctx, opts->backend);
 		/*
@@ -67,12 +66,7 @@ static int open_backend(struct ioas_ctx *ctx, const struct ioas_ctx_opts *opts)
 		 */
 		snprintf(ctx->why, sizeof(ctx->why), "%s, as asked for", ops->name);
 	}
-	ret = ops->open(&ctx->diag, opts->backend_options, &ctx->be);
-	if (ret)
-		return ret;
-	ops->caps(ctx->be, &ctx->caps);
-	diag_log(&ctx->diag, IOAS_LOG_INFO, "backend %s", ctx->why);
-	return 0;
+	return ops->open(&ctx->diag, opts->backend_options, &ctx->be);
 }
 
 /* Opening and closing. */
@@ -94,7 +88,7 @@ static int read_options(const struct ioas_ctx_opts *given, struct ioas_ctx_opts 
 	return opts->reserved ? -EINVAL : 0;
 }
 
-static void free_ctx(struct ioas_ctx *ctx)
+void ctx_free(struct ioas_ctx *ctx)
 {
 	requests_destroy(&ctx->requests);
 	service_stop(ctx);
@@ -108,7 +102,7 @@ static void free_ctx(struct ioas_ctx *ctx)
 	free(ctx);
 }
 
-int ioas_ctx_open(const struct ioas_ctx_opts *given, struct ioas_ctx **out)
+int ctx_new(const struct ioas_ctx_opts *given, ctx_open_fn open, void *arg, struct ioas_ctx **out)
 {
 	struct ioas_ctx_opts opts;
 	struct ioas_ctx *ctx;
@@ -130,18 +124,27 @@ int ioas_ctx_open(const struct ioas_ctx_opts *given, struct ioas_ctx **out)
 	service_init(&ctx->service);
 	requests_init(&ctx->requests);
 	CDS_INIT_LIST_HEAD(&ctx->spaces);
+	CDS_INIT_LIST_HEAD(&ctx->devices);
+	CDS_INIT_LIST_HEAD(&ctx->mem_list);
 	ctx->mems = (struct extents)EXTENTS_INIT;
 	ctx->fault = opts.fault;
 	ctx->fault_arg = opts.fault_arg;
-	ret = open_backend(ctx, &opts);
+	ret = open(ctx, &opts, arg);
 	if (!ret && ctx->fault)
 		ret = service_start(ctx);
 	if (ret) {
-		free_ctx(ctx);
+		ctx_free(ctx);
 		return ret;
 	}
+	ctx->be->ops->caps(ctx->be, &ctx->caps);
+	diag_log(&ctx->diag, IOAS_LOG_INFO, "backend %s", ctx->why);
 	*out = ctx;
 	return 0;
+}
+
+int ioas_ctx_open(const struct ioas_ctx_opts *opts, struct ioas_ctx **ctx)
+{
+	return ctx_new(opts, open_backend, NULL, ctx);
 }
 
 /* Memory that the user registered. */
@@ -169,7 +172,7 @@ int ioas_ctx_close(struct ioas_ctx *ctx)
 	}
 	auto_parent_free(ctx);
 	pthread_mutex_unlock(&ctx->admin);
-	free_ctx(ctx);
+	ctx_free(ctx);
 	return 0;
 }
 

@@ -6,6 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct ioas_dev *dev_new(struct ioas_ctx *ctx, const char *name)
+{
+	struct ioas_dev *dev = calloc(1, sizeof(*dev) + strlen(name) + 1);
+
+	if (!dev) {
+		diag_fail(&ctx->diag, -ENOMEM, "no memory for a device");
+		return NULL;
+	}
+	dev->ctx = ctx;
+	strcpy(dev->name, name);
+	return dev;
+}
+
+/* The backend has it. Under admin. */
+static void dev_enter(struct ioas_dev *dev)
+{
+	struct ioas_ctx *ctx = dev->ctx;
+
+	dev->be_dev->owner = dev;
+	cds_list_add_tail(&dev->entry, &ctx->devices);
+	ctx->device_count++;
+}
+
 int ioas_dev_bind(struct ioas_ctx *ctx, const char *name, struct ioas_dev **out)
 {
 	struct ioas_dev *dev;
@@ -13,21 +36,17 @@ int ioas_dev_bind(struct ioas_ctx *ctx, const char *name, struct ioas_dev **out)
 
 	if (!name || !*name)
 		return diag_fail(&ctx->diag, -EINVAL, "device name is empty");
-	dev = calloc(1, sizeof(*dev) + strlen(name) + 1);
+	dev = dev_new(ctx, name);
 	if (!dev)
-		return diag_fail(&ctx->diag, -ENOMEM, "no memory for a device");
-	dev->ctx = ctx;
-	strcpy(dev->name, name);
+		return -ENOMEM;
 	pthread_mutex_lock(&ctx->admin);
 	pthread_mutex_lock(&ctx->lock);
 	ret = ctx->be->ops->dev_bind(ctx->be, name, &dev->be_dev);
 	if (!ret) /* what devices can do together narrows with each */
 		ctx->be->ops->caps(ctx->be, &ctx->caps);
 	pthread_mutex_unlock(&ctx->lock);
-	if (!ret) {
-		dev->be_dev->owner = dev;
-		ctx->device_count++;
-	}
+	if (!ret)
+		dev_enter(dev);
 	pthread_mutex_unlock(&ctx->admin);
 	if (ret) {
 		free(dev);
@@ -35,6 +54,41 @@ int ioas_dev_bind(struct ioas_ctx *ctx, const char *name, struct ioas_dev **out)
 	}
 	*out = dev;
 	return 0;
+}
+
+int dev_restore(struct ioas_ctx *ctx, const char *name, const struct be_saved *saved,
+		struct ioas *as)
+{
+	struct ioas_dev *dev = dev_new(ctx, name);
+	int ret;
+
+	if (!dev)
+		return -ENOMEM;
+	ret = ctx->be->ops->handover->restore_dev(ctx->be, name, saved, as ? as->be_space : NULL,
+						  &dev->be_dev);
+	if (ret) {
+		free(dev);
+		return ret;
+	}
+	ctx->be->ops->caps(ctx->be, &ctx->caps);
+	dev_enter(dev);
+	dev->as = as;
+	if (as)
+		as->devices++;
+	return 0;
+}
+
+/* Under admin. Nobody names it any more. */
+void dev_forget(struct ioas_dev *dev)
+{
+	struct ioas_ctx *ctx = dev->ctx;
+
+	pthread_mutex_lock(&ctx->lock);
+	ctx->be->ops->dev_unbind(dev->be_dev);
+	pthread_mutex_unlock(&ctx->lock);
+	cds_list_del(&dev->entry);
+	ctx->device_count--;
+	free(dev);
 }
 
 int ioas_dev_unbind(struct ioas_dev *dev)
@@ -52,12 +106,8 @@ int ioas_dev_unbind(struct ioas_dev *dev)
 	pthread_mutex_lock(&ctx->admin);
 	/* Faults that are read from now on must not name it. */
 	faults_forget(ctx, dev);
-	pthread_mutex_lock(&ctx->lock);
-	ctx->be->ops->dev_unbind(dev->be_dev);
-	pthread_mutex_unlock(&ctx->lock);
-	ctx->device_count--;
+	dev_forget(dev);
 	pthread_mutex_unlock(&ctx->admin);
-	free(dev);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "objects.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/memfd.h>
 #include <linux/mempolicy.h>
@@ -75,8 +76,8 @@ void mem_unuse(struct ioas_mem *mem)
 	pthread_mutex_unlock(&mem->ctx->mem_lock);
 }
 
-/* Pin, and enter in the registry. ctx->lock is held. */
-static int mem_add(struct ioas_mem *mem)
+/* Pin, and enter in the registry. ctx->lock is held. @saved: see struct be_mem_attr. */
+static int mem_add(struct ioas_mem *mem, const struct be_saved *saved)
 {
 	struct ioas_ctx *ctx = mem->ctx;
 	struct be_mem_attr attr = {
@@ -84,6 +85,7 @@ static int mem_add(struct ioas_mem *mem)
 		.bytes = mem_bytes(mem),
 		.page_bytes = mem->page_bytes,
 		.fd = mem->fd,
+		.saved = saved,
 	};
 	int ret = registry_add(mem);
 
@@ -288,7 +290,7 @@ static int mem_announce(struct ioas_mem *mem)
 	int ret;
 
 	pthread_mutex_lock(&ctx->lock);
-	ret = mem_add(mem);
+	ret = mem_add(mem, NULL);
 	if (!ret && ctx->auto_parent) {
 		ret = parent_map(ctx->auto_parent, mem, IOAS_RW, true, &mem->parent_iova);
 		mem->in_parent = !ret;
@@ -296,6 +298,8 @@ static int mem_announce(struct ioas_mem *mem)
 			mem_remove(mem);
 	}
 	pthread_mutex_unlock(&ctx->lock);
+	if (!ret)
+		cds_list_add_tail(&mem->entry, &ctx->mem_list);
 	return ret;
 }
 
@@ -359,7 +363,7 @@ int mem_alloc_internal(struct ioas_ctx *ctx, uint64_t bytes, struct ioas_mem **o
 	if (!mem)
 		return -ENOMEM;
 	mem->internal = true;
-	ret = map_pages(mem, bytes, IOAS_PAGE_SIZE, IOAS_NUMA_ANY) ?: mem_add(mem);
+	ret = map_pages(mem, bytes, IOAS_PAGE_SIZE, IOAS_NUMA_ANY) ?: mem_add(mem, NULL);
 	if (ret) {
 		mem_release(mem);
 		return ret;
@@ -371,6 +375,63 @@ int mem_alloc_internal(struct ioas_ctx *ctx, uint64_t bytes, struct ioas_mem **o
 void mem_free_internal(struct ioas_mem *mem)
 {
 	mem_remove(mem);
+	mem_release(mem);
+}
+
+/* Where it was, if that place is free: pointers into it hold then. */
+static void *map_again(const struct be_mem_attr *attr, int fd)
+{
+	const uint64_t align = attr->page_bytes > MIB2 ? attr->page_bytes : MIB2;
+	const int prot = PROT_READ | PROT_WRITE;
+	void *va = mmap(attr->va, attr->bytes, prot, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+	void *elsewhere;
+
+	if (va == attr->va)
+		return va;
+	if (va != MAP_FAILED) /* before Linux 4.17 the flag is not known */
+		munmap(va, attr->bytes);
+	elsewhere = reserve(attr->bytes, align);
+	if (!elsewhere)
+		return NULL;
+	va = mmap(elsewhere, attr->bytes, prot, MAP_SHARED | MAP_FIXED, fd, 0);
+	if (va == MAP_FAILED)
+		munmap(elsewhere, attr->bytes);
+	return va == MAP_FAILED ? NULL : va;
+}
+
+int mem_restore(struct ioas_ctx *ctx, int fd, const struct be_mem_attr *attr)
+{
+	struct ioas_mem *mem = mem_new(ctx);
+	void *va = NULL;
+	int ret = -ENOMEM;
+
+	if (!mem)
+		return diag_fail(&ctx->diag, -ENOMEM, "no memory for a record");
+	mem->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (mem->fd >= 0)
+		va = map_again(attr, mem->fd);
+	if (va) {
+		mem->extent.start = (uintptr_t)va;
+		mem->extent.last = (uintptr_t)va + attr->bytes - 1;
+		mem->page_bytes = attr->page_bytes;
+		mem->owned = true;
+		ret = mem_add(mem, attr->saved);
+	} else {
+		diag_fail(&ctx->diag, ret, "memory of %" PRIu64 " bytes, file %d: %s", attr->bytes,
+			  fd, strerror(errno));
+	}
+	if (ret) {
+		mem_release(mem);
+		return ret;
+	}
+	cds_list_add_tail(&mem->entry, &ctx->mem_list);
+	return 0;
+}
+
+void mem_forget(struct ioas_mem *mem)
+{
+	mem_remove(mem);
+	cds_list_del(&mem->entry);
 	mem_release(mem);
 }
 
@@ -424,8 +485,8 @@ static int leave_parent(struct ioas_mem *mem)
 				"memory at 0x%" PRIx64 " is mapped at IOVA 0x%" PRIx64,
 				mem->extent.start, iova);
 	/*
-	 * And what was mapped before must be out of every cache (I1). Unmaps that have cleared their
-	 * entries publish them before they leave their read-side section.
+	 * And what was mapped before must be out of every cache (I1). Unmaps that have cleared
+	 * their entries publish them before they leave their read-side section.
 	 */
 	urcu_bp_synchronize_rcu();
 	ret = ret ?: parent_settle(ctx->auto_parent);
@@ -454,6 +515,7 @@ int ioas_mem_free(struct ioas_mem *mem)
 		pthread_mutex_lock(&ctx->lock);
 		mem_remove(mem);
 		pthread_mutex_unlock(&ctx->lock);
+		cds_list_del(&mem->entry);
 	}
 	pthread_mutex_unlock(&ctx->admin);
 	if (!ret)

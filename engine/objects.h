@@ -109,8 +109,10 @@ struct ioas_ctx {
 	void *fault_arg;
 	pthread_mutex_t admin;
 	pthread_mutex_t lock;
-	struct cds_list_head spaces; /* ioas.entry, parents made by the library included */
-	struct ioas *auto_parent;    /* KERNEL: maps all registered memory, IOVA = VA where it can */
+	struct cds_list_head spaces;   /* ioas.entry, parents made by the library included */
+	struct cds_list_head devices;  /* ioas_dev.entry; under admin */
+	struct cds_list_head mem_list; /* the user's, ioas_mem.entry; under admin */
+	struct ioas *auto_parent; /* KERNEL: maps all registered memory, IOVA = VA where it can */
 	unsigned int device_count;
 	unsigned int space_count; /* that the user made */
 	pthread_mutex_t mem_lock;
@@ -127,6 +129,7 @@ struct ioas_dev {
 	struct ioas_ctx *ctx;
 	struct be_dev *be_dev;
 	struct ioas *as; /* attached to, or NULL */
+	struct cds_list_head entry;
 	char name[];
 };
 
@@ -142,6 +145,7 @@ struct ioas_mem {
 	bool in_parent;
 	bool dying;    /* no new use; under mem_lock */
 	bool internal; /* page tables: the user does not know of it */
+	struct cds_list_head entry;
 };
 
 struct ioas {
@@ -152,12 +156,12 @@ struct ioas {
 	uint32_t page_mask; /* what is mapped is a multiple of this plus one; 4095, USER: or more */
 	struct be_space *be_space;
 	struct cds_list_head entry;
-	unsigned int devices; /* attached; under admin */
-	unsigned int windows; /* under admin */
+	unsigned int devices;	  /* attached; under admin */
+	unsigned int windows;	  /* under admin */
 	unsigned int queue_count; /* under ctx->lock */
 	_Atomic unsigned int children;
 	struct cds_list_head queues; /* ioas_queue.entry; under ctx->lock */
-	bool internal; /* made by the library */
+	bool internal;		     /* made by the library */
 	bool has_iova;
 	bool in_service;
 	bool has_inval;
@@ -229,9 +233,30 @@ struct ioas_window {
 	uint64_t free_entry; /* INVAL_STAMP_WINDOW, as an entry */
 	uint32_t slots;
 	uint32_t slot_pages;
-	uint32_t first_index; /* of the first page in the first table */
+	uint32_t first_index;	     /* of the first page in the first table */
 	_Atomic uint64_t *entries[]; /* of each 2 MiB block */
 };
+
+/* ctx.c */
+
+/* Makes a context on the backend that @open opens in ctx->be; it sets ctx->why, too. */
+typedef int (*ctx_open_fn)(struct ioas_ctx *ctx, const struct ioas_ctx_opts *opts, void *arg);
+int ctx_new(const struct ioas_ctx_opts *opts, ctx_open_fn open, void *arg, struct ioas_ctx **ctx);
+void ctx_free(struct ioas_ctx *ctx);
+const struct be_ops *ctx_find_backend(const char *name);
+
+/*
+ * Objects that another process made, for handover.c: as they were saved. What takes them away again
+ * when the backend has been abandoned.
+ */
+int dev_restore(struct ioas_ctx *ctx, const char *name, const struct be_saved *saved,
+		struct ioas *as);
+void dev_forget(struct ioas_dev *dev);
+int mem_restore(struct ioas_ctx *ctx, int fd, const struct be_mem_attr *attr);
+void mem_forget(struct ioas_mem *mem);
+int space_restore(struct ioas_ctx *ctx, const struct ioas_opts *opts, const struct be_saved *saved,
+		  struct ioas **as);
+void space_forget(struct ioas *as);
 
 /* queue.c */
 
@@ -247,8 +272,8 @@ static inline const void *this_thread(void)
 
 static inline bool queue_is_mine(struct ioas_queue *q)
 {
-	return __builtin_expect(atomic_load_explicit(&q->owner, memory_order_relaxed) ==
-					this_thread(), 1);
+	return __builtin_expect(
+		atomic_load_explicit(&q->owner, memory_order_relaxed) == this_thread(), 1);
 }
 
 /* Commit what was published. Return: 0 or an error. */

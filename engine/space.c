@@ -166,13 +166,18 @@ static unsigned int find_holes(struct ioas *as, struct ioas_range *holes)
 }
 
 /* The allocator over the aperture, less what is reserved and what the machine keeps. */
-static int make_iova(struct ioas *as, const struct ioas_opts *opts)
+static int make_iova(struct ioas *as, const struct ioas_opts *opts, bool restored)
 {
 	struct ioas_ctx *ctx = as->ctx;
 	struct ioas_range holes[HOLES_MAX + 1], aperture, *reserved;
 	unsigned int count;
-	int ret = choose_aperture(as, opts, &aperture);
+	int ret = 0;
 
+	/* One that was made elsewhere was checked there; devices may have come since then. */
+	if (restored)
+		aperture = opts->aperture;
+	else
+		ret = choose_aperture(as, opts, &aperture);
 	if (ret)
 		return ret;
 	count = find_holes(as, holes);
@@ -233,9 +238,9 @@ static int backend_space(struct ioas *as, const struct be_space_attr *attr)
 	return ret;
 }
 
-static int make_kernel(struct ioas *as)
+static int make_kernel(struct ioas *as, const struct be_saved *saved)
 {
-	struct be_space_attr attr = { .kind = IOAS_KIND_KERNEL };
+	struct be_space_attr attr = { .kind = IOAS_KIND_KERNEL, .saved = saved };
 	int ret;
 
 	pthread_mutex_init(&as->maps_lock, NULL);
@@ -309,14 +314,14 @@ static int make_other(struct ioas *as, const struct ioas_opts *opts)
 	return backend_space(as, &attr);
 }
 
-static int make_table(struct ioas *as, const struct ioas_opts *opts)
+static int make_table(struct ioas *as, const struct ioas_opts *opts, const struct be_saved *saved)
 {
 	int ret;
 
 	if (as->kind != IOAS_KIND_USER && as->kind != IOAS_KIND_KERNEL)
 		return make_other(as, opts);
-	ret = as->kind == IOAS_KIND_USER ? make_user(as, opts) : make_kernel(as);
-	return ret ? ret : make_iova(as, opts);
+	ret = as->kind == IOAS_KIND_USER ? make_user(as, opts) : make_kernel(as, saved);
+	return ret ? ret : make_iova(as, opts, saved);
 }
 
 /* Of a space that is, or is not quite, made. Under admin. */
@@ -355,8 +360,9 @@ static void unmake(struct ioas *as)
 	free(as);
 }
 
-/* Under admin. */
-static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas **out)
+/* Under admin. @saved: see struct be_space_attr. */
+static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, const struct be_saved *saved,
+		struct ioas **out)
 {
 	struct ioas *as = aligned_alloc(64, sizeof(*as));
 	int ret;
@@ -373,7 +379,7 @@ static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 						  : first_format(ctx);
 	as->shadowed = as->kind == IOAS_KIND_USER && ctx->caps.shadows;
 	CDS_INIT_LIST_HEAD(&as->queues);
-	ret = make_table(as, opts);
+	ret = make_table(as, opts, saved);
 	if (!ret && as->page_request)
 		ret = requests_start(as);
 	if (!ret && as->mode == IOAS_BATCHED) {
@@ -404,7 +410,7 @@ int auto_parent_get(struct ioas_ctx *ctx, struct ioas **parent)
 			ctx->caps.iova.start > LOWEST_IOVA ? ctx->caps.iova.start : LOWEST_IOVA;
 		opts.aperture.last = ctx->caps.parent_last;
 	}
-	ret = make(ctx, &opts, parent);
+	ret = make(ctx, &opts, NULL, parent);
 	if (ret)
 		return ret;
 	(*parent)->internal = true;
@@ -450,7 +456,7 @@ int ioas_create(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 	ret = ret ?: check_parent(ctx, opts);
 	ret = ret ?: check_ranges(ctx, opts);
 	ret = ret ?: check_data(ctx, opts);
-	ret = ret ?: make(ctx, opts, &as);
+	ret = ret ?: make(ctx, opts, NULL, &as);
 	if (!ret) {
 		ret = keep_iova(as, opts);
 		if (ret)
@@ -478,6 +484,24 @@ static int check_unused(struct ioas *as)
 	return 0;
 }
 
+int space_restore(struct ioas_ctx *ctx, const struct ioas_opts *opts, const struct be_saved *saved,
+		  struct ioas **as)
+{
+	int ret = make(ctx, opts, saved, as);
+
+	if (!ret)
+		ctx->space_count++;
+	return ret;
+}
+
+void space_forget(struct ioas *as)
+{
+	struct ioas_ctx *ctx = as->ctx;
+
+	unmake(as);
+	ctx->space_count--;
+}
+
 int ioas_destroy(struct ioas *as)
 {
 	struct ioas_ctx *ctx = as->ctx;
@@ -492,10 +516,8 @@ int ioas_destroy(struct ioas *as)
 		ret = check_unused(as);
 	}
 	ret = ret ?: requests_stop(as);
-	if (!ret) {
-		unmake(as);
-		ctx->space_count--;
-	}
+	if (!ret)
+		space_forget(as);
 	pthread_mutex_unlock(&ctx->admin);
 	return ret;
 }

@@ -58,6 +58,12 @@ struct be_caps {
 	uint32_t inval_call_ranges;
 };
 
+/* What another process needs of an object to go on with it. */
+struct be_saved {
+	int fd; /* an open file, or -1 */
+	uint64_t value[2];
+};
+
 struct be_space_attr {
 	enum ioas_kind kind;
 	enum ioas_format format; /* USER: of the table */
@@ -69,10 +75,11 @@ struct be_space_attr {
 	 */
 	void *scratch;
 	uint64_t scratch_addr;
-	struct ioas_range range; /* CPU: addresses of the process that are shared; 0,0: all */
-	uint32_t prot;		 /* CPU: enum ioas_prot, most that devices may do */
-	int vm_fd;		 /* VM: file of a KVM machine, the caller's */
-	bool page_requests; /* USER: be_ops.request_next() gets what devices ask for */
+	struct ioas_range range;      /* CPU: addresses of the process that are shared; 0,0: all */
+	uint32_t prot;		      /* CPU: enum ioas_prot, most that devices may do */
+	int vm_fd;		      /* VM: file of a KVM machine, the caller's */
+	bool page_requests;	      /* USER: be_ops.request_next() gets what devices ask for */
+	const struct be_saved *saved; /* KERNEL: it exists, in the kernel; NULL: make it */
 };
 
 struct be_map {
@@ -117,6 +124,7 @@ struct be_mem_attr {
 	uint64_t page_bytes; /* of the pages behind it */
 	int fd;		     /* file behind it, -1 for anonymous memory */
 	uint64_t fd_offset;
+	const struct be_saved *saved; /* the kernel knows it; NULL: it does not */
 };
 
 enum be_pci_irq {
@@ -177,6 +185,30 @@ struct be_dirty_ops {
 
 	/* All of the range is mapped, page_bytes is of an order that the table has. */
 	int (*read)(struct be_space *space, const struct be_dirty *range);
+};
+
+/*
+ * Handing everything over to another process: see ioas/handover.h. Under the context's lock. A save
+ * changes nothing, and its files stay the backend's. A restore makes copies of the files.
+ */
+struct be_handover_ops {
+	void (*save)(struct be *be, struct be_saved *saved);
+	void (*save_space)(struct be_space *space, struct be_saved *saved);
+	void (*save_dev)(struct be_dev *dev, struct be_saved *saved);
+	void (*save_mem)(struct be_mem *mem, struct be_saved *saved);
+
+	/*
+	 * Pins are accounted to this process from now on. Then space_create() and mem_add() with
+	 * what was saved, and devices; @space: that it is attached to, or NULL.
+	 */
+	int (*restore)(struct diag *diag, const struct be_saved *saved, struct be **be);
+	int (*restore_dev)(struct be *be, const char *name, const struct be_saved *saved,
+			   struct be_space *space, struct be_dev **dev);
+	int (*restore_map)(struct be_space *space, const struct be_map *map);
+
+	/* From now on nothing reaches the kernel any more: objects go, and stay there as they are.
+	 */
+	void (*abandon)(struct be *be);
 };
 
 struct be_ops {
@@ -261,8 +293,9 @@ struct be_ops {
 	int (*iova_keep)(struct be_space *space, const struct ioas_range *ranges,
 			 unsigned int count);
 
-	const struct be_pci_ops *pci;	  /* NULL: devices are no PCI devices */
-	const struct be_dirty_ops *dirty; /* NULL: never */
+	const struct be_pci_ops *pci;		/* NULL: devices are no PCI devices */
+	const struct be_dirty_ops *dirty;	/* NULL: never */
+	const struct be_handover_ops *handover; /* NULL: never */
 };
 
 struct be {

@@ -53,7 +53,7 @@ static int iommufd_probe(char *why, size_t why_bytes)
 	return ret;
 }
 
-static void iommufd_close(struct be *base)
+void iommufd_close(struct be *base)
 {
 	struct iommufd_be *be = iommufd_to_be(base);
 
@@ -82,10 +82,9 @@ static int parse_option(struct be *base, const char *text, size_t length)
 			 (int)(length < 64 ? length : 64), text);
 }
 
-static int iommufd_open(struct diag *diag, const char *options, struct be **out)
+int iommufd_new_be(struct diag *diag, struct iommufd_be **out)
 {
 	struct iommufd_be *be = calloc(1, sizeof(*be));
-	int ret;
 
 	if (!be)
 		return diag_fail(diag, -ENOMEM, "iommufd: no memory");
@@ -93,6 +92,17 @@ static int iommufd_open(struct diag *diag, const char *options, struct be **out)
 	iommufd_user_init(be);
 	be->fd = be->given_fd = -1;
 	be->huge_pages = true;
+	*out = be;
+	return 0;
+}
+
+static int iommufd_open(struct diag *diag, const char *options, struct be **out)
+{
+	struct iommufd_be *be;
+	int ret = iommufd_new_be(diag, &be);
+
+	if (ret)
+		return ret;
 	ret = vfio_parse_options(&be->vfio.base, options, parse_option);
 	if (!ret) {
 		be->fd = be->given_fd >= 0 ? vfio_dup(&be->vfio.base, be->given_fd)
@@ -150,6 +160,8 @@ void iommufd_destroy(struct iommufd_be *be, uint32_t id)
 {
 	struct uapi_destroy request = { .size = sizeof(request), .id = id };
 
+	if (be->fd < 0) /* abandoned */
+		return;
 	if (ioctl(be->fd, UAPI_DESTROY, &request))
 		diag_log(be->vfio.base.diag, IOAS_LOG_ERROR, "iommufd: IOMMU_DESTROY: %s",
 			 strerror(errno));
@@ -281,11 +293,20 @@ static int ask_nesting(struct iommufd_be *be, struct iommufd_dev *dev, uint32_t 
 	return ret;
 }
 
-/* What a device allows: asked in an address space for the purpose. */
-static int ask_device(struct iommufd_be *be, struct iommufd_dev *dev)
+int iommufd_ask_attached(struct iommufd_be *be, struct iommufd_dev *dev, uint32_t ioas_id)
 {
 	struct vfio_ranges ranges;
-	uint64_t alignment = IOAS_PAGE_SIZE;
+	uint64_t alignment;
+	int ret = read_ranges(be, ioas_id, &ranges, &alignment);
+
+	if (!ret)
+		vfio_limits_narrow(&be->vfio.limits, &ranges, page_sizes(be, dev->id) & -alignment);
+	return ret;
+}
+
+/* What a device allows: asked in an address space for the purpose. */
+int iommufd_ask_device(struct iommufd_be *be, struct iommufd_dev *dev)
+{
 	uint32_t ioas_id;
 	int ret = iommufd_new_ioas(be, &ioas_id);
 
@@ -295,16 +316,13 @@ static int ask_device(struct iommufd_be *be, struct iommufd_dev *dev)
 	if (ret) {
 		ret = fail_attach(dev, ret);
 	} else {
-		ret = read_ranges(be, ioas_id, &ranges, &alignment);
+		ret = iommufd_ask_attached(be, dev, ioas_id);
 		if (!ret)
 			ret = ask_nesting(be, dev, ioas_id);
 		iommufd_drop_device(dev);
 	}
 	iommufd_destroy(be, ioas_id);
-	if (ret)
-		return ret;
-	vfio_limits_narrow(&be->vfio.limits, &ranges, page_sizes(be, dev->id) & -alignment);
-	return 0;
+	return ret;
 }
 
 /* Devices. */
@@ -366,7 +384,7 @@ static int bind_device(struct iommufd_be *be, struct iommufd_dev *dev)
 	if (ret)
 		return ret;
 	/* A group allows what one of its devices allows; and it may be attached. */
-	ret = vfio_dev_neighbour(&dev->vfio, false) ? 0 : ask_device(be, dev);
+	ret = vfio_dev_neighbour(&dev->vfio, false) ? 0 : iommufd_ask_device(be, dev);
 	if (ret)
 		vfio_dev_close(&dev->vfio);
 	return ret;
@@ -420,7 +438,10 @@ static int iommufd_space_create(struct be *base, const struct be_space_attr *att
 		return diag_fail(base->diag, -ENOMEM, "iommufd: no memory");
 	space->vfio.base.be = base;
 	space->kind = IOAS_KIND_KERNEL;
-	ret = iommufd_new_ioas(iommufd_to_be(base), &space->pt_id);
+	if (attr->saved)
+		space->pt_id = attr->saved->value[0];
+	else
+		ret = iommufd_new_ioas(iommufd_to_be(base), &space->pt_id);
 	if (ret) {
 		free(space);
 		return ret;
@@ -533,4 +554,5 @@ const struct be_ops iommufd_be_ops = {
 	.iova_keep = iommufd_iova_keep,
 	.pci = &vfio_pci_ops,
 	.dirty = &iommufd_dirty_ops,
+	.handover = &iommufd_handover_ops,
 };

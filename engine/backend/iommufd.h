@@ -5,6 +5,7 @@
  *   iommufd.c       context, devices, KERNEL spaces
  *   iommufd_map.c   memory and mappings
  *   iommufd_table.c page tables of KERNEL spaces that record more than the kernel's usual ones
+ *   iommufd_handover.c  another process goes on with all of it
  *   iommufd_user.c  USER spaces: a stage 1 of our own, nested on the kernel's page table
  *   nested.h        what makes of IOMMUs differ in there: smmuv3.c, vtd.c, amdvi.c
  *   iommufd_fault.c their faults
@@ -93,7 +94,7 @@ struct iommufd_faults {
 
 struct iommufd_be {
 	struct vfio_be vfio;
-	int fd;
+	int fd;				       /* -1: abandoned, see struct be_handover_ops */
 	bool huge_pages;		       /* option */
 	int given_fd;			       /* option, or -1 */
 	uint32_t memory_id;		       /* the IOAS of registered memory; 0: not made yet */
@@ -107,6 +108,16 @@ static inline struct iommufd_be *iommufd_to_be(struct be *be)
 {
 	return (struct iommufd_be *)be;
 }
+
+int iommufd_new_be(struct diag *diag, struct iommufd_be **be);
+void iommufd_close(struct be *be);
+
+/*
+ * What a device allows narrows the context's limits: of one that is attached nowhere, or to an
+ * IOAS.
+ */
+int iommufd_ask_device(struct iommufd_be *be, struct iommufd_dev *dev);
+int iommufd_ask_attached(struct iommufd_be *be, struct iommufd_dev *dev, uint32_t ioas_id);
 
 /* Fails with errno, which @what set. */
 int iommufd_fail(struct be *be, const char *what);
@@ -134,6 +145,7 @@ int iommufd_table_set(struct iommufd_space *space, uint32_t feature, bool on);
 void iommufd_table_destroy(struct iommufd_space *space); /* nothing is attached */
 
 extern const struct be_dirty_ops iommufd_dirty_ops;
+extern const struct be_handover_ops iommufd_handover_ops;
 
 void iommufd_user_init(struct iommufd_be *be);
 void iommufd_user_fini(struct iommufd_be *be);

@@ -23,6 +23,7 @@
 #include "iommufd.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/vfs.h>
@@ -33,18 +34,21 @@ static uint32_t map_flags(uint32_t prot)
 	       (prot & IOAS_WRITE ? UAPI_MAP_WRITEABLE : 0);
 }
 
-static int map_address(struct iommufd_be *be, uint32_t ioas_id, const struct be_map *map)
+static int map_address(struct iommufd_be *be, uint32_t ioas_id, uint32_t flags, void *va,
+		       uint64_t bytes, uint64_t *iova)
 {
 	struct uapi_ioas_map request = {
 		.size = sizeof(request),
-		.flags = map_flags(map->prot),
+		.flags = flags,
 		.ioas_id = ioas_id,
-		.user_va = (uintptr_t)map->va,
-		.length = map->bytes,
-		.iova = map->iova,
+		.user_va = (uintptr_t)va,
+		.length = bytes,
+		.iova = *iova,
 	};
+	int ret = ioctl(be->fd, UAPI_IOAS_MAP, &request) ? -errno : 0;
 
-	return ioctl(be->fd, UAPI_IOAS_MAP, &request) ? -errno : 0;
+	*iova = request.iova;
+	return ret;
 }
 
 static int unmap(struct iommufd_be *be, uint32_t ioas_id, uint64_t iova, uint64_t bytes)
@@ -56,6 +60,8 @@ static int unmap(struct iommufd_be *be, uint32_t ioas_id, uint64_t iova, uint64_
 		.length = bytes,
 	};
 
+	if (be->fd < 0) /* abandoned */
+		return 0;
 	if (ioctl(be->fd, UAPI_IOAS_UNMAP, &request))
 		return -errno;
 	return request.length == bytes ? 0 : -EIO;
@@ -63,19 +69,22 @@ static int unmap(struct iommufd_be *be, uint32_t ioas_id, uint64_t iova, uint64_
 
 /* Registered memory. */
 
-static int map_file(struct iommufd_be *be, const struct be_map *map, const struct be_mem_attr *attr)
+#define ORIGINAL (UAPI_MAP_READABLE | UAPI_MAP_WRITEABLE) /* anywhere */
+
+static int map_file(struct iommufd_be *be, const struct be_mem_attr *attr, uint64_t *iova)
 {
 	struct uapi_ioas_map_file request = {
 		.size = sizeof(request),
-		.flags = map_flags(map->prot),
+		.flags = ORIGINAL,
 		.ioas_id = be->memory_id,
 		.fd = attr->fd,
 		.start = attr->fd_offset,
-		.length = map->bytes,
-		.iova = map->iova,
+		.length = attr->bytes,
 	};
+	int ret = ioctl(be->fd, UAPI_IOAS_MAP_FILE, &request) ? -errno : 0;
 
-	return ioctl(be->fd, UAPI_IOAS_MAP_FILE, &request) ? -errno : 0;
+	*iova = request.iova;
+	return ret;
 }
 
 /* The kernel looks when it pins, which is when a device comes. Source: Linux mm/gup.c,
@@ -88,29 +97,31 @@ static bool can_map_file(int fd)
 	       (info.f_type == TMPFS_MAGIC || info.f_type == HUGETLBFS_MAGIC);
 }
 
-/* The original of what will be copied, at an IOVA that is its address. */
-static int map_memory(struct iommufd_be *be, const struct be_mem_attr *attr)
+/* The original of what will be copied. */
+static int map_memory(struct iommufd_be *be, const struct be_mem_attr *attr, uint64_t *iova)
 {
-	const struct be_map map = {
-		.iova = (uintptr_t)attr->va,
-		.bytes = attr->bytes,
-		.va = attr->va,
-		.prot = IOAS_RW,
-	};
-	int ret = can_map_file(attr->fd) ? map_file(be, &map, attr) : -EOPNOTSUPP;
+	int ret = can_map_file(attr->fd) ? map_file(be, attr, iova) : -EOPNOTSUPP;
 
-	return ret == -EOPNOTSUPP || ret == -ENOTTY ? map_address(be, be->memory_id, &map) : ret;
+	if (ret != -EOPNOTSUPP && ret != -ENOTTY)
+		return ret;
+	*iova = 0;
+	return map_address(be, be->memory_id, ORIGINAL, attr->va, attr->bytes, iova);
 }
 
 int iommufd_mem_add(struct be *base, const struct be_mem_attr *attr, struct be_mem **out)
 {
 	struct iommufd_be *be = iommufd_to_be(base);
 	int ret = be->memory_id ? 0 : iommufd_new_ioas(be, &be->memory_id);
+	uint64_t *original;
 
 	ret = ret ?: vfio_mem_add(base, attr, out);
 	if (ret)
 		return ret;
-	ret = map_memory(be, attr);
+	original = &((struct vfio_memory *)*out)->original;
+	if (attr->saved)
+		*original = attr->saved->value[0];
+	else
+		ret = map_memory(be, attr, original);
 	if (ret) {
 		vfio_memory_del(*out);
 		return diag_fail(base->diag, ret, "iommufd: memory at %p: %s", attr->va,
@@ -122,19 +133,20 @@ int iommufd_mem_add(struct be *base, const struct be_mem_attr *attr, struct be_m
 void iommufd_mem_del(struct be_mem *base)
 {
 	struct vfio_memory *mem = (struct vfio_memory *)base;
-	const struct extent *extent = &mem->extent;
 	struct iommufd_be *be = iommufd_to_be(base->be);
-	int ret = unmap(be, be->memory_id, extent->start, extent->last - extent->start + 1);
+	const uint64_t bytes = mem->extent.last - mem->extent.start + 1;
+	int ret = unmap(be, be->memory_id, mem->original, bytes);
 
 	if (ret)
-		diag_log(base->be->diag, IOAS_LOG_ERROR, "iommufd: memory at 0x%lx stays: %s",
-			 (unsigned long)extent->start, strerror(-ret));
+		diag_log(base->be->diag, IOAS_LOG_ERROR, "iommufd: memory at 0x%" PRIx64 ": %s",
+			 mem->extent.start, strerror(-ret));
 	vfio_memory_del(base);
 }
 
 /* Mappings. */
 
-static int copy_memory(struct iommufd_space *space, const struct be_map *map)
+static int copy_memory(struct iommufd_space *space, const struct vfio_memory *mem,
+		       const struct be_map *map)
 {
 	struct iommufd_be *be = iommufd_to_be(space->vfio.base.be);
 	struct uapi_ioas_copy request = {
@@ -144,7 +156,7 @@ static int copy_memory(struct iommufd_space *space, const struct be_map *map)
 		.src_ioas_id = be->memory_id,
 		.length = map->bytes,
 		.dst_iova = map->iova,
-		.src_iova = (uintptr_t)map->va,
+		.src_iova = mem->original + ((uintptr_t)map->va - mem->extent.start),
 	};
 
 	return ioctl(be->fd, UAPI_IOAS_COPY, &request) ? -errno : 0;
@@ -154,11 +166,13 @@ static int map_one(struct vfio_space *base, const struct be_map *map, unsigned i
 {
 	struct iommufd_space *space = (struct iommufd_space *)base;
 	struct iommufd_be *be = iommufd_to_be(base->base.be);
+	const struct vfio_memory *mem = vfio_memory_find(&be->vfio.memories, map->va, map->bytes);
+	uint64_t iova = map->iova;
 
 	(*crossings)++;
-	if (vfio_memory_find(&be->vfio.memories, map->va, map->bytes))
-		return copy_memory(space, map);
-	return map_address(be, space->pt_id, map);
+	if (mem)
+		return copy_memory(space, mem, map);
+	return map_address(be, space->pt_id, map_flags(map->prot), map->va, map->bytes, &iova);
 }
 
 static int unmap_one(struct vfio_space *base, const struct be_unmap *one, unsigned int *crossings)

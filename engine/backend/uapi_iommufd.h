@@ -141,9 +141,9 @@ struct uapi_hw_info_amd {
 #define UAPI_HWPT_DIRTY_TRACKING (1 << 1)
 #define UAPI_HWPT_FAULT_ID_VALID (1 << 2)
 
-#define UAPI_HWPT_DATA_NONE	 0 /* data_type */
-#define UAPI_HWPT_DATA_VTD_S1	 1
-#define UAPI_HWPT_DATA_SMMUV3	 2
+#define UAPI_HWPT_DATA_NONE   0 /* data_type */
+#define UAPI_HWPT_DATA_VTD_S1 1
+#define UAPI_HWPT_DATA_SMMUV3 2
 
 /*
  * pt_id: an IOAS or, for a nested page table, a vIOMMU or (VT-d) its parent. EIO: what data_uptr

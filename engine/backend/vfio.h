@@ -71,6 +71,7 @@ struct vfio_memory {
 	struct be_mem base;
 	struct extent extent; /* virtual addresses */
 	struct vfio_memories *set;
+	uint64_t original; /* iommufd: its IOVA in the IOAS of registered memory */
 };
 
 struct vfio_memories {

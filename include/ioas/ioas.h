@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Everything that a driver needs, but for a PCI device's registers: <ioas/pci.h>. Device models on
- * the software IOMMU take <ioas/soft.h>. For migration there is <ioas/dirty.h>.
+ * the software IOMMU take <ioas/soft.h>. For migration there is <ioas/dirty.h>, for drivers that are
+ * replaced as they run <ioas/handover.h>.
  */
 #ifndef IOAS_IOAS_H
 #define IOAS_IOAS_H
