@@ -66,6 +66,8 @@ struct map_record {
 	uint64_t offset; /* in the memory */
 	uint32_t mem;	 /* which one */
 	uint32_t prot;
+	uint32_t run; /* as in struct kernel_map */
+	uint32_t reserved;
 };
 
 struct device_record {
@@ -237,7 +239,8 @@ static int save_map(struct writer *w, const struct kernel_map *map)
 					   .bytes = kernel_map_bytes(map),
 					   .offset = map->va - map->mem->extent.start,
 					   .mem = place_of(w->ctx, map->mem),
-					   .prot = map->prot };
+					   .prot = map->prot,
+					   .run = map->run };
 
 	if (map->busy)
 		return diag_fail(&w->ctx->diag, -EBUSY,
@@ -256,10 +259,9 @@ static int save_space(struct writer *w, struct ioas *as)
 	if (as->kind != IOAS_KIND_KERNEL || as->internal)
 		return diag_fail(diag, -EOPNOTSUPP,
 				 "a USER space or its parent: only KERNEL ones can be handed over");
-	if (as->dirty || as->requests)
+	if (as->dirty)
 		return diag_fail(diag, -EBUSY,
-				 "an address space records dirty pages or takes page requests: "
-				 "ioas_dirty_stop(), ioas_requests_stop()");
+				 "an address space records dirty pages: ioas_dirty_stop()");
 	w->ctx->be->ops->handover->save_space(as->be_space, &saved);
 	ret = put_saved(w, &saved, &record.saved);
 	if (ret)
@@ -402,20 +404,24 @@ static int restore_mem(struct reader *r)
 	return mem_restore(r->ctx, r->fds[record->file], &attr);
 }
 
-/* What the kernel maps already: into the books. */
-static int restore_map(struct ioas *as, const struct map_record *record, struct ioas_mem *mem)
+/* What the kernel maps already: into the books. @whole: bytes of its mapping, 0: goes on. */
+static int restore_map(struct ioas *as, const struct map_record *record, struct ioas_mem *mem,
+		       uint64_t whole)
 {
 	const struct be_handover_ops *ops = as->ctx->be->ops->handover;
 	const struct be_map call = { .iova = record->iova,
 				     .bytes = record->bytes,
 				     .va = (void *)(uintptr_t)(mem->extent.start + record->offset),
 				     .prot = record->prot };
+	const struct be_map run = {
+		.iova = call.iova, .bytes = whole, .va = call.va, .prot = call.prot
+	};
 	struct kernel_map *map = calloc(1, sizeof(*map));
 	int ret = map ? 0 : -ENOMEM;
 
 	ret = ret ?: vamap_reserve(&as->cache, (uintptr_t)call.va, call.bytes);
 	ret = ret ?: iova_claim(&as->iova, call.iova, call.bytes);
-	ret = ret ?: ops->restore_map(as->be_space, &call);
+	ret = ret ?: whole ? ops->restore_map(as->be_space, &run) : 0;
 	if (ret) {
 		free(map);
 		return diag_fail(&as->ctx->diag, ret, "mapping at IOVA 0x%" PRIx64 ": %s",
@@ -425,11 +431,24 @@ static int restore_map(struct ioas *as, const struct map_record *record, struct 
 	map->extent.last = call.iova + call.bytes - 1;
 	map->va = (uintptr_t)call.va;
 	map->prot = call.prot;
+	map->run = record->run;
 	map->mem = mem_use(as->ctx, map->va, call.bytes);
 	pthread_mutex_lock(&as->maps_lock);
 	kernel_map_enter(as, map);
 	pthread_mutex_unlock(&as->maps_lock);
 	return 0;
+}
+
+/* Bytes of the kernel's mapping that begins with the first of @count records; 0: not with it. */
+static uint64_t whole_run(const struct map_record *maps, uint64_t count)
+{
+	uint64_t bytes = 0;
+
+	if (maps->run == RUN_GOES_ON)
+		return 0;
+	for (uint64_t i = 0; i < count && i < (maps->run ? maps->run : 1); i++)
+		bytes += maps[i].bytes;
+	return bytes;
 }
 
 static int restore_maps(struct reader *r, struct ioas *as, const struct map_record *maps,
@@ -445,7 +464,7 @@ static int restore_maps(struct reader *r, struct ioas *as, const struct map_reco
 		    maps[i].offset > mem->extent.last - mem->extent.start ||
 		    maps[i].bytes - 1 > mem->extent.last - mem->extent.start - maps[i].offset)
 			return bad(r);
-		ret = restore_map(as, &maps[i], mem);
+		ret = restore_map(as, &maps[i], mem, whole_run(&maps[i], count - i));
 	}
 	return ret;
 }

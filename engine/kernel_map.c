@@ -2,7 +2,8 @@
 /*
  * Map and unmap on KERNEL spaces: the kernel builds the table, one call for a whole batch. The
  * library keeps a record of each mapping, for exact unmaps and look-ups, and the mapping cache
- * for translation.
+ * for translation. What is mapped together has a record for each element, and is one mapping of
+ * the kernel's: a run.
  */
 #include "kernel_map.h"
 
@@ -207,23 +208,50 @@ static int reserve_cache(struct ioas_queue *q, const struct ioas_seg *segs, unsi
 }
 
 static int prepare_all(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count,
-		       uint32_t flags, struct kernel_map **maps, struct be_map *calls,
-		       unsigned int *prepared)
+		       uint32_t flags, struct kernel_map **maps, unsigned int *prepared)
 {
 	int ret = reserve_cache(q, segs, count);
 
 	for (*prepared = 0; !ret && *prepared < count; ++*prepared) {
-		unsigned int i = *prepared;
-
-		ret = prepare(q, &segs[i], i, flags, &maps[i]);
+		ret = prepare(q, &segs[*prepared], *prepared, flags, &maps[*prepared]);
 		if (ret)
 			break;
-		calls[i] = (struct be_map){ .iova = maps[i]->extent.start,
-					    .bytes = segs[i].bytes,
-					    .va = segs[i].va,
-					    .prot = maps[i]->prot };
 	}
 	return ret;
+}
+
+/* Is @map what comes after @call, for the kernel as well? */
+static bool goes_on(const struct ioas *as, const struct be_map *call,
+		    const struct kernel_map *before, const struct kernel_map *map)
+{
+	return map->extent.start == call->iova + call->bytes &&
+	       map->va == (uintptr_t)call->va + call->bytes &&
+	       (map->mem == before->mem || as->ctx->caps.map_spans);
+}
+
+/* The kernel's mappings. Return: how many. */
+static unsigned int make_calls(struct ioas_queue *q, uint32_t flags, struct kernel_map **maps,
+			       unsigned int count, struct be_map *calls)
+{
+	struct kernel_map *first = NULL;
+	unsigned int made = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		const uint64_t bytes = kernel_map_bytes(maps[i]);
+
+		if (first && goes_on(q->as, &calls[made - 1], maps[i - 1], maps[i])) {
+			first->run = kernel_map_count(first) + 1;
+			maps[i]->run = RUN_GOES_ON;
+			calls[made - 1].bytes += bytes;
+			continue;
+		}
+		first = flags & IOAS_MAP_TOGETHER ? maps[i] : NULL;
+		calls[made++] = (struct be_map){ .iova = maps[i]->extent.start,
+						 .bytes = bytes,
+						 .va = (void *)(uintptr_t)maps[i]->va,
+						 .prot = maps[i]->prot };
+	}
+	return made;
 }
 
 #define ON_STACK 64 /* batches up to this need no heap */
@@ -245,8 +273,8 @@ int kernel_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int c
 		if (!maps || !calls)
 			ret = queue_fail(q, -ENOMEM, "no memory for a batch of %u", count);
 	}
-	ret = ret ?: prepare_all(q, segs, count, flags, maps, calls, &prepared);
-	ret = ret ?: map_all(q, calls, count);
+	ret = ret ?: prepare_all(q, segs, count, flags, maps, &prepared);
+	ret = ret ?: map_all(q, calls, make_calls(q, flags, maps, prepared, calls));
 	if (!ret) {
 		pthread_mutex_lock(&as->maps_lock);
 		for (unsigned int i = 0; i < count; i++) {
@@ -267,12 +295,30 @@ int kernel_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int c
 
 /* Unmap. */
 
+/* A record of the list whose run is not there as a whole, in one piece, or NULL. */
+static const struct kernel_map *find_torn(const struct kernel_map *list)
+{
+	for (const struct kernel_map *map = list; map; map = map->next) {
+		const struct kernel_map *first = map;
+
+		if (first->run == RUN_GOES_ON)
+			return first;
+		for (uint32_t more = kernel_map_count(first) - 1; more; more--) {
+			if (!map->next || map->next->extent.start != map->extent.last + 1)
+				return first;
+			map = map->next;
+		}
+	}
+	return NULL;
+}
+
 /* Find the records of a batch, hide them and mark them busy; all or none. maps_lock is held. */
 static int claim(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count,
 		 struct kernel_map **list)
 {
 	struct ioas *as = q->as;
 	struct kernel_map **end = list;
+	const struct kernel_map *torn;
 	const char *what = NULL;
 	unsigned int i;
 	int ret = 0;
@@ -298,12 +344,20 @@ static int claim(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int
 		*end = map;
 		end = &map->next;
 	}
-	if (!ret)
+	torn = ret ? NULL : find_torn(*list);
+	if (!ret && !torn)
 		return 0;
 	for (struct kernel_map *map = *list; map; map = map->next) {
 		map->busy = false;
 		kernel_map_show(as, map);
 	}
+	if (torn)
+		return queue_fail(
+			q, -EBUSY,
+			"iova 0x%" PRIx64 ", %" PRIu64
+			" bytes: mapped together with its neighbours, and the kernel does "
+			"not split that: unmap all of them in one batch, in that order",
+			torn->extent.start, kernel_map_bytes(torn));
 	return queue_fail(q, ret, "[%u]: iova 0x%" PRIx64 ", %" PRIu64 " bytes: %s", i,
 			  (uint64_t)segs[i].iova, segs[i].bytes, what);
 }
@@ -326,47 +380,50 @@ static int check_children(struct ioas_queue *q, const struct kernel_map *list)
 	return parent_settle(q->as);
 }
 
-static int unmap_claimed(struct ioas_queue *q, struct kernel_map *list, unsigned int count,
-			 struct be_unmap *calls, unsigned int *done)
+/* The kernel's mapping that begins with @map, of a list. *end: what comes behind it. */
+static struct be_map whole_run(struct kernel_map *map, struct kernel_map **end)
+{
+	struct be_map run = { .iova = map->extent.start,
+			      .va = (void *)(uintptr_t)map->va,
+			      .prot = map->prot };
+
+	*end = map;
+	for (uint32_t left = kernel_map_count(map); left; left--) {
+		run.bytes += kernel_map_bytes(*end);
+		*end = (*end)->next;
+	}
+	return run;
+}
+
+/* @done: mappings of the kernel's, from the first on. */
+static int unmap_claimed(struct ioas_queue *q, struct kernel_map *list, struct be_unmap *calls,
+			 unsigned int *done)
 {
 	const struct be_ops *ops = q->as->ctx->be->ops;
-	unsigned int crossings = 0, at = 0;
+	unsigned int crossings = 0, count = 0;
 	int ret = check_children(q, list);
 
 	*done = 0;
 	if (ret)
 		return ret;
-	for (struct kernel_map *map = list; map; map = map->next)
-		calls[at++] = (struct be_unmap){ .iova = map->extent.start,
-						 .bytes = kernel_map_bytes(map) };
+	while (list) {
+		const struct be_map run = whole_run(list, &list);
+
+		calls[count++] = (struct be_unmap){ .iova = run.iova, .bytes = run.bytes };
+	}
 	ret = ops->unmap(q->as->be_space, calls, count, done, &crossings);
 	counter_add(&q->counters, COUNTER_UNMAP_CROSSINGS, crossings);
 	return ret ? backend_said(q, ret) : 0;
 }
 
-/*
- * @done of the list are gone from the kernel. If that is not all, they are mapped again, so that
- * nothing of the batch is unmapped; one that cannot be stays gone, and the text says so.
- */
-static void finish(struct ioas_queue *q, struct kernel_map *list, unsigned int done, int failed)
+static void finish_run(struct ioas_queue *q, struct kernel_map *map, const struct kernel_map *end,
+		       bool gone)
 {
-	const struct be_ops *ops = q->as->ctx->be->ops;
 	struct ioas *as = q->as;
 	struct kernel_map *next;
 
-	for (struct kernel_map *map = list; map; map = next) {
-		bool gone = done && done--;
-
+	for (; map != end; map = next) {
 		next = map->next;
-		if (gone && failed) {
-			struct be_map again = { .iova = map->extent.start,
-						.bytes = kernel_map_bytes(map),
-						.va = (void *)(uintptr_t)map->va,
-						.prot = map->prot };
-			unsigned int one, crossings;
-
-			gone = ops->map(as->be_space, &again, 1, &one, &crossings);
-		}
 		pthread_mutex_lock(&as->maps_lock);
 		if (gone) {
 			extents_remove(&as->maps, &map->extent);
@@ -377,6 +434,26 @@ static void finish(struct ioas_queue *q, struct kernel_map *list, unsigned int d
 		pthread_mutex_unlock(&as->maps_lock);
 		if (gone)
 			forget(q, map);
+	}
+}
+
+/*
+ * @done of the list's runs are gone from the kernel. If that is not all, they are mapped again, so
+ * that nothing of the batch is unmapped; one that cannot be stays gone, and the text says so.
+ */
+static void finish(struct ioas_queue *q, struct kernel_map *list, unsigned int done, int failed)
+{
+	const struct be_ops *ops = q->as->ctx->be->ops;
+	struct kernel_map *end;
+
+	for (; list; list = end) {
+		const struct be_map again = whole_run(list, &end);
+		bool gone = done && done--;
+		unsigned int one, crossings;
+
+		if (gone && failed)
+			gone = ops->map(q->as->be_space, &again, 1, &one, &crossings);
+		finish_run(q, list, end, gone);
 	}
 }
 
@@ -399,7 +476,7 @@ int kernel_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsign
 	ret = claim(q, segs, count, &list);
 	pthread_mutex_unlock(&as->maps_lock);
 	if (!ret) {
-		ret = unmap_claimed(q, list, count, calls, &done);
+		ret = unmap_claimed(q, list, calls, &done);
 		finish(q, list, done, ret);
 	}
 	if (!ret)
@@ -409,20 +486,33 @@ int kernel_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsign
 	return ret;
 }
 
+static void forget_first(struct ioas *as)
+{
+	struct extent *extent = extents_from(&as->maps, 0);
+	struct kernel_map *map = kernel_map_of(extent);
+
+	extents_remove(&as->maps, extent);
+	if (map->mem)
+		mem_unuse(map->mem);
+	free(map);
+}
+
 void kernel_unmap_all(struct ioas *as)
 {
 	const struct be_ops *ops = as->ctx->be->ops;
-	struct extent *extent;
+	struct extent *first;
 
-	while ((extent = extents_from(&as->maps, 0))) {
-		struct kernel_map *map = kernel_map_of(extent);
-		struct be_unmap one = { .iova = extent->start, .bytes = kernel_map_bytes(map) };
+	while ((first = extents_from(&as->maps, 0))) {
+		const uint32_t count = kernel_map_count(kernel_map_of(first));
+		struct be_unmap one = { .iova = first->start };
+		struct extent *last = first;
 		unsigned int done, crossings = 0;
 
+		for (uint32_t i = 1; i < count; i++)
+			last = extents_from(&as->maps, last->last + 1);
+		one.bytes = last->last - one.iova + 1;
 		ops->unmap(as->be_space, &one, 1, &done, &crossings);
-		extents_remove(&as->maps, extent);
-		if (map->mem)
-			mem_unuse(map->mem);
-		free(map);
+		for (uint32_t i = 0; i < count; i++)
+			forget_first(as);
 	}
 }

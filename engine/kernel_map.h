@@ -15,7 +15,20 @@ struct kernel_map {
 	bool uncached;		    /* the cache is not told of it */
 	struct cds_list_head alias; /* in ioas.aliases, or empty */
 	struct kernel_map *next;    /* of one call */
+	/*
+	 * IOAS_MAP_TOGETHER: the kernel has several as one mapping, a run. Of the first of them:
+	 * how many, else 0 if there is no run, RUN_GOES_ON for the others.
+	 */
+	uint32_t run;
 };
+
+#define RUN_GOES_ON UINT32_MAX
+
+/* How many records the kernel's mapping stands for that begins with @map. */
+static inline uint32_t kernel_map_count(const struct kernel_map *map)
+{
+	return map->run ? map->run : 1;
+}
 
 static inline uint64_t kernel_map_bytes(const struct kernel_map *map)
 {

@@ -15,7 +15,7 @@ static int wrong_kind(struct ioas_queue *q, const char *call)
 
 static int check_flags(struct ioas_queue *q, uint32_t flags)
 {
-	const uint32_t known = IOAS_RW | IOAS_MAP_FIXED | IOAS_MAP_IDENTITY;
+	const uint32_t known = IOAS_RW | IOAS_MAP_FIXED | IOAS_MAP_IDENTITY | IOAS_MAP_TOGETHER;
 
 	if (flags & ~known)
 		return queue_fail(q, -EINVAL, "flags 0x%x: unknown bits 0x%x", flags,

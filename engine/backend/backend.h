@@ -48,8 +48,9 @@ struct be_caps {
 	 * and IOVAs are those that KERNEL spaces may use.
 	 */
 	bool shadows;
-	bool page_requests;    /* devices of USER spaces may wait for pages */
-	uint64_t max_maps;     /* live KERNEL mappings, 0 for no limit */
+	bool page_requests; /* devices of USER spaces may wait for pages */
+	uint64_t max_maps;  /* live KERNEL mappings, 0 for no limit */
+	bool map_spans;	    /* one of them may cover memories that are neighbours */
 	/*
 	 * Invalidation: from how many ranges on is one flush of the whole space cheaper, and how
 	 * many fit one call.

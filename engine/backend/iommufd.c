@@ -390,6 +390,18 @@ static int bind_device(struct iommufd_be *be, struct iommufd_dev *dev)
 	return ret;
 }
 
+int iommufd_dev_enter(struct iommufd_dev *dev, int ret, struct be_dev **out)
+{
+	if (ret) {
+		free(dev);
+		return ret;
+	}
+	vfio_dev_add(&dev->vfio);
+	iommufd_user_bind(iommufd_to_be(dev->vfio.base.be), dev);
+	*out = &dev->vfio.base;
+	return 0;
+}
+
 static int iommufd_dev_bind(struct be *base, const char *name, struct be_dev **out)
 {
 	struct iommufd_dev *dev = calloc(1, sizeof(*dev));
@@ -400,14 +412,7 @@ static int iommufd_dev_bind(struct be *base, const char *name, struct be_dev **o
 	ret = vfio_dev_init(&dev->vfio, base, name);
 	if (!ret)
 		ret = bind_device(iommufd_to_be(base), dev);
-	if (ret) {
-		free(dev);
-		return ret;
-	}
-	vfio_dev_add(&dev->vfio);
-	iommufd_user_bind(iommufd_to_be(base), dev);
-	*out = &dev->vfio.base;
-	return 0;
+	return iommufd_dev_enter(dev, ret, out);
 }
 
 static void iommufd_dev_unbind(struct be_dev *base)

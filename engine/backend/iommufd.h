@@ -119,6 +119,9 @@ void iommufd_close(struct be *be);
 int iommufd_ask_device(struct iommufd_be *be, struct iommufd_dev *dev);
 int iommufd_ask_attached(struct iommufd_be *be, struct iommufd_dev *dev, uint32_t ioas_id);
 
+/* The end of a bind: the context has the device, unless @ret is an error. Return: @ret. */
+int iommufd_dev_enter(struct iommufd_dev *dev, int ret, struct be_dev **out);
+
 /* Fails with errno, which @what set. */
 int iommufd_fail(struct be *be, const char *what);
 void iommufd_destroy(struct iommufd_be *be, uint32_t id);

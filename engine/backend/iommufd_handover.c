@@ -129,14 +129,7 @@ static int restore_dev(struct be *base, const char *name, const struct be_saved 
 	snprintf(address, sizeof(address), "%.*s", (int)strcspn(name, "@"), name);
 	ret = vfio_dev_init(&dev->vfio, base, address);
 	ret = ret ?: adopt(iommufd_to_be(base), dev, saved, (struct iommufd_space *)space);
-	if (ret) {
-		free(dev);
-		return ret;
-	}
-	vfio_dev_add(&dev->vfio);
-	iommufd_user_bind(iommufd_to_be(base), dev);
-	*out = &dev->vfio.base;
-	return 0;
+	return iommufd_dev_enter(dev, ret, out);
 }
 
 static int restore_map(struct be_space *base, const struct be_map *map)

@@ -126,6 +126,7 @@ static void type1_caps(struct be *base, struct be_caps *caps)
 	memset(caps, 0, sizeof(*caps));
 	caps->kinds = 1 << IOAS_KIND_KERNEL;
 	caps->max_maps = to_be(base)->max_maps;
+	caps->map_spans = true;
 	vfio_limits_caps(&vfio_to_be(base)->limits, caps);
 }
 

@@ -36,6 +36,13 @@ enum ioas_map_flags {
 	/* low bits: enum ioas_prot */
 	IOAS_MAP_FIXED = 1 << 8,    /* map at *iova */
 	IOAS_MAP_IDENTITY = 1 << 9, /* map at IOVA = virtual address */
+	/*
+	 * KERNEL spaces: for what lasts, arenas and not single buffers. Elements of a batch that
+	 * are neighbours in memory and in IOVA become one mapping of the kernel: one entry of a
+	 * limit (ioas_caps.max_maps), one call. The kernel never splits it, so they are unmapped
+	 * together: in one batch, in the same order.
+	 */
+	IOAS_MAP_TOGETHER = 1 << 10,
 };
 
 /**
@@ -62,7 +69,8 @@ int ioas_map(struct ioas_queue *q, void *va, size_t bytes, uint32_t flags, ioas_
  * @bytes: as mapped: a mapping is unmapped whole
  *
  * Return: 0, or nothing is unmapped and -ENOENT (some of) the range is not mapped; -EINVAL not
- * exactly one mapping; -EBUSY a child of this address space maps it; -EPERM. A failed invalidation
+ * exactly one mapping; -EBUSY a child of this address space maps it, or it was mapped together with
+ * neighbours that are not in the batch; -EPERM. A failed invalidation
  * (-EIO and others of the backend) leaves the range unmapped, its IOVA out of circulation, and is
  * retried by the next flush.
  */
