@@ -16,7 +16,8 @@
 #define PCI_CLASS	   0x08
 #define PCI_CLASS_NVME	   0x010802
 #define ADMIN_ENTRIES	   16
-#define IO_VECTOR	   1 /* vector 0 is the admin queue's, which is polled */
+#define GONE		   UINT32_MAX /* what a read of a device that is not there gives */
+#define IO_VECTOR	   1	      /* vector 0 is the admin queue's, which is polled */
 
 uint64_t nvme_now_ms(void)
 {
@@ -52,6 +53,30 @@ static void write64(struct nvme_ctrl *ctrl, uint32_t offset, uint64_t value)
 uint32_t nvme_ctrl_status(const struct nvme_ctrl *ctrl)
 {
 	return read32(ctrl, NVME_REG_CSTS);
+}
+
+/* Only a device that is there, and has not been reset since it was started, does anything. */
+static bool is_alive(const struct nvme_ctrl *ctrl)
+{
+	const uint32_t status = nvme_ctrl_status(ctrl);
+
+	return status != GONE && (status & NVME_CSTS_RDY);
+}
+
+int nvme_ctrl_check(const struct nvme_ctrl *ctrl)
+{
+	const uint32_t status = nvme_ctrl_status(ctrl);
+	const char *name = ioas_dev_name(ctrl->host->dev);
+
+	if (status == GONE)
+		return nvme_fail(-ENODEV, "%s is gone: its registers read all ones", name);
+	if (!(status & NVME_CSTS_RDY))
+		return nvme_fail(-EIO, "%s was reset by somebody else: CSTS is 0x%x", name, status);
+	if (status & NVME_CSTS_CFS)
+		return nvme_fail(-EIO, "%s has failed: CSTS.CFS", name);
+	if (nvme_host_is_wanted(ctrl->host))
+		return nvme_fail(-ENODEV, "%s is to be removed: letting go of it", name);
+	return 0;
 }
 
 /* Wait until CSTS, masked, is @value. */
@@ -110,6 +135,8 @@ static int admin(struct nvme_ctrl *ctrl, struct nvme_command *command, const cha
 	nvme_queue_put(&ctrl->admin, command);
 	nvme_queue_ring(&ctrl->admin);
 	while (!nvme_queue_take(&ctrl->admin, &completion)) {
+		if (!is_alive(ctrl))
+			return -ENODEV; /* nvme_ctrl_check() has said why, or start() does */
 		if (nvme_now_ms() > deadline)
 			return nvme_fail(-ETIMEDOUT, "%s: no completion; CSTS is 0x%x", what,
 					 nvme_ctrl_status(ctrl));
@@ -311,7 +338,7 @@ int nvme_ctrl_open(struct nvme_ctrl *ctrl, struct nvme_host *host)
 
 void nvme_ctrl_close(struct nvme_ctrl *ctrl)
 {
-	if (ctrl->started) {
+	if (ctrl->started && is_alive(ctrl)) {
 		const uint32_t cc = read32(ctrl, NVME_REG_CC) & ~NVME_CC_SHN_MASK;
 
 		write32(ctrl, NVME_REG_CC, cc | NVME_CC_SHN_NORMAL);

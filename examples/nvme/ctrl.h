@@ -48,8 +48,14 @@ int nvme_ctrl_delete_queue(struct nvme_ctrl *ctrl, struct nvme_queue *queue);
 /* Say that a command failed: @what, and the status in words where they are known. */
 int nvme_ctrl_failed(const struct nvme_completion *completion, const char *what);
 
-/* Is the controller dead? For messages about commands that never complete. */
+/* CSTS. For messages about commands that never complete. */
 uint32_t nvme_ctrl_status(const struct nvme_ctrl *ctrl);
+
+/*
+ * Is there still a controller that carries out commands? Return: 0; -ENODEV it is gone, or somebody
+ * wants it back; -EIO somebody has reset it, or it has failed. The reason has been printed.
+ */
+int nvme_ctrl_check(const struct nvme_ctrl *ctrl);
 
 /* Milliseconds of a clock that only goes forward. */
 uint64_t nvme_now_ms(void);

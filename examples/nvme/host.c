@@ -3,7 +3,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <ioas/pci.h>
 
 #include "say.h"
 
@@ -68,6 +73,24 @@ static int make_own_memory(struct nvme_host *host)
 	return ret;
 }
 
+/* A device model has no such thing. */
+static void watch_removal(struct nvme_host *host)
+{
+	host->removal = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (host->removal >= 0 &&
+	    ioas_pci_irq_set(host->dev, IOAS_PCI_REMOVAL, &host->removal, 1)) {
+		close(host->removal);
+		host->removal = -1;
+	}
+}
+
+bool nvme_host_is_wanted(const struct nvme_host *host)
+{
+	struct pollfd poller = { .fd = host->removal, .events = POLLIN };
+
+	return host->removal >= 0 && poll(&poller, 1, 0) == 1;
+}
+
 int nvme_host_open(struct nvme_host *host, const char *backend, const char *device,
 		   enum ioas_kind kind, enum nvme_mode mode)
 {
@@ -78,6 +101,7 @@ int nvme_host_open(struct nvme_host *host, const char *backend, const char *devi
 
 	memset(host, 0, sizeof(*host));
 	host->mode = mode;
+	host->removal = -1;
 	ret = ioas_ctx_open(&opts, &host->ctx);
 	if (ret)
 		return nvme_fail(ret, "no context");
@@ -88,8 +112,10 @@ int nvme_host_open(struct nvme_host *host, const char *backend, const char *devi
 	host->attached = !ret;
 	ret = ret ?: ioas_queue_create(host->as, &host->queue);
 	ret = ret ?: make_own_memory(host);
-	if (!ret)
+	if (!ret) {
+		watch_removal(host);
 		return 0;
+	}
 	nvme_fail(ret, "device %s cannot be used with backend %s", device,
 		  ioas_ctx_backend(host->ctx));
 	nvme_host_close(host);
@@ -120,6 +146,8 @@ void nvme_host_close(struct nvme_host *host)
 		ret = ret ?: ioas_ctx_close(host->ctx);
 	if (ret)
 		nvme_fail(ret, "closing: something stays open until the program ends");
+	if (host->removal >= 0)
+		close(host->removal);
 	memset(host, 0, sizeof(*host));
 }
 

@@ -24,6 +24,7 @@ struct nvme_host {
 	struct ioas_queue *queue;
 	enum nvme_mode mode;
 	bool attached;
+	int removal; /* eventfd: somebody wants the device back; -1: nobody says so */
 
 	struct ioas_mem *own;
 	ioas_iova_t own_iova;
@@ -43,6 +44,9 @@ void nvme_host_close(struct nvme_host *host);
 
 /* Zeroed, whole pages; never freed before the host is closed. Return: NULL when used up. */
 void *nvme_host_alloc(struct nvme_host *host, size_t bytes, ioas_iova_t *iova);
+
+/* Does somebody want the device back? It goes when the host is closed. */
+bool nvme_host_is_wanted(const struct nvme_host *host);
 
 /* Does the address space have windows (kind USER)? */
 bool nvme_host_is_user(const struct nvme_host *host);

@@ -12,6 +12,7 @@
 
 #define IO_QUEUE	 1
 #define INTERRUPT_MS	 2000
+#define CHECK_MS	 100 /* the device may go while nothing completes, and while all goes well */
 #define FAILURES_PRINTED 8
 #define CHAIN_BYTES	 128 /* of the first page when lists are to be chained early */
 
@@ -288,7 +289,7 @@ static int sleep_until(struct nvme_io *io, uint64_t left_ms)
 {
 	struct pollfd poller = { .fd = io->eventfd, .events = POLLIN };
 	uint64_t count;
-	int ready = poll(&poller, 1, left_ms < INTERRUPT_MS ? (int)left_ms : INTERRUPT_MS);
+	int ready = poll(&poller, 1, left_ms < CHECK_MS ? (int)left_ms : CHECK_MS);
 
 	/* One that came at the last moment has its interrupt under way. */
 	if (!ready && nvme_queue_has(&io->queue) && !poll(&poller, 1, INTERRUPT_MS))
@@ -300,10 +301,23 @@ static int sleep_until(struct nvme_io *io, uint64_t left_ms)
 	return 0;
 }
 
-static int pause_until(struct nvme_io *io, uint64_t deadline)
+static int check_device(struct nvme_io *io)
 {
 	const uint64_t now = nvme_now_ms();
 
+	if (now < io->check_ms)
+		return 0;
+	io->check_ms = now + CHECK_MS;
+	return nvme_ctrl_check(io->ctrl);
+}
+
+static int pause_until(struct nvme_io *io, uint64_t deadline)
+{
+	const uint64_t now = nvme_now_ms();
+	int ret = check_device(io);
+
+	if (ret)
+		return ret;
 	if (now > deadline)
 		return nvme_fail(-ETIMEDOUT, "no completion for %u s, %u in flight; CSTS is 0x%x",
 				 NVME_TIMEOUT_MS / 1000, nvme_io_in_flight(io),
@@ -317,7 +331,7 @@ static int pause_until(struct nvme_io *io, uint64_t deadline)
 int nvme_io_wait(struct nvme_io *io, nvme_io_done_fn done, void *arg)
 {
 	uint64_t deadline = 0;
-	int ret = begin(io);
+	int ret = check_device(io) ?: begin(io);
 
 	if (ret)
 		return ret;

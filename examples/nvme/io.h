@@ -55,6 +55,7 @@ struct nvme_io {
 	uint16_t submitted[NVME_DEPTH_MAX]; /* slots of requests that have not begun */
 	unsigned int submitted_count;
 	unsigned int failures; /* requests; the first few are printed */
+	uint64_t check_ms;     /* when the controller is looked at next */
 };
 
 /* @status: of the completion: 0 or what NVME_STATUS_IS_OK() refuses. */

@@ -76,7 +76,7 @@ class Load:
     @property
     def values(self):
         """The words NAME=VALUE of the program's last line."""
-        lines = re.findall(r"^(?:RESULT|PROBE|KILL) (.*)$", self.text, re.MULTILINE)
+        lines = re.findall(r"^(?:RESULT|PROBE|KILL|REMOVE) (.*)$", self.text, re.MULTILINE)
         return dict(word.partition("=")[::2] for word in lines[-1].split()) if lines else {}
 
     @property
@@ -101,7 +101,8 @@ def boot(machine, loads, show, timeout):
     options = runner.default_options(
         module=own, nvme_size=f"{IMAGE >> 20}M", hugepages=HUGEPAGES,
         timeout=timeout, edu=False,
-        add=[f"{binary}:lab/bin/nvme", f"{HERE / 'kill.sh'}:lab/bin/nvme-kill"])
+        add=[f"{binary}:lab/bin/nvme",
+             *(f"{HERE / name}.sh:lab/bin/nvme-{name}" for name in ("common", "kill", "remove"))])
     for load in loads:
         load.test = runner.Test(load.name, ["sh", "-c", load.command], limit=timeout)
     text = []
