@@ -127,7 +127,8 @@ int nvme_ctrl_failed(const struct nvme_completion *completion, const char *what)
 }
 
 /* One admin command, and wait for it. */
-static int admin(struct nvme_ctrl *ctrl, struct nvme_command *command, const char *what)
+static int admin_result(struct nvme_ctrl *ctrl, struct nvme_command *command, const char *what,
+			uint32_t *result)
 {
 	const uint64_t deadline = nvme_now_ms() + NVME_TIMEOUT_MS;
 	struct nvme_completion completion;
@@ -143,7 +144,15 @@ static int admin(struct nvme_ctrl *ctrl, struct nvme_command *command, const cha
 		sched_yield();
 	}
 	nvme_queue_release(&ctrl->admin);
+	*result = completion.result;
 	return NVME_STATUS_IS_OK(completion.status) ? 0 : nvme_ctrl_failed(&completion, what);
+}
+
+static int admin(struct nvme_ctrl *ctrl, struct nvme_command *command, const char *what)
+{
+	uint32_t result;
+
+	return admin_result(ctrl, command, what, &result);
 }
 
 static int identify(struct nvme_ctrl *ctrl, uint32_t what, uint32_t namespace_id, ioas_iova_t iova)
@@ -206,10 +215,37 @@ static int learn(struct nvme_ctrl *ctrl)
 
 /* Queues. */
 
+int nvme_ctrl_ask_queues(struct nvme_ctrl *ctrl, unsigned int count)
+{
+	struct nvme_command command = { .opcode = NVME_ADMIN_SET_FEATURES,
+					.dword10 = NVME_FEATURE_QUEUES,
+					.dword11 = (count - 1) << 16 | (count - 1) };
+	uint32_t result = 0;
+	int ret = admin_result(ctrl, &command, "number of queues", &result);
+	unsigned int submission = (result & 0xffff) + 1, completion = (result >> 16) + 1;
+
+	if (ret || (submission >= count && completion >= count))
+		return ret;
+	return nvme_fail(-ENOSPC, "--queues %u: the controller has %u", count,
+			 submission < completion ? submission : completion);
+}
+
+/* Vectors are set all at once, while nothing is in flight: queue N has vector N. */
+static int add_interrupt(struct nvme_ctrl *ctrl, uint16_t id, int eventfd)
+{
+	struct ioas_dev *dev = ctrl->host->dev;
+	int ret = ctrl->vectors ? ioas_pci_irq_set(dev, IOAS_PCI_MSIX, NULL, 0) : 0;
+
+	ctrl->eventfds[0] = -1;
+	ctrl->eventfds[id] = eventfd;
+	ctrl->vectors = id + 1u;
+	ret = ret ?: ioas_pci_irq_set(dev, IOAS_PCI_MSIX, ctrl->eventfds, ctrl->vectors);
+	return ret ? nvme_fail(ret, "interrupts (leave --irq out)") : 0;
+}
+
 int nvme_ctrl_create_queue(struct nvme_ctrl *ctrl, struct nvme_queue *queue, uint16_t id,
 			   uint16_t entries, int eventfd)
 {
-	const int fds[IO_VECTOR + 1] = { -1, eventfd };
 	struct nvme_command command = { .opcode = NVME_ADMIN_CREATE_CQ,
 					.dword10 = (uint32_t)(entries - 1) << 16 | id,
 					.dword11 = NVME_QUEUE_CONTIGUOUS };
@@ -225,11 +261,10 @@ int nvme_ctrl_create_queue(struct nvme_ctrl *ctrl, struct nvme_queue *queue, uin
 	if (ret)
 		return ret;
 	if (eventfd >= 0) {
-		ret = ioas_pci_irq_set(ctrl->host->dev, IOAS_PCI_MSIX, fds, IO_VECTOR + 1);
+		ret = add_interrupt(ctrl, id, eventfd);
 		if (ret)
-			return nvme_fail(ret, "interrupts (leave --irq out)");
-		ctrl->interrupts = true;
-		command.dword11 |= NVME_CQ_INTERRUPTS | IO_VECTOR << 16;
+			return ret;
+		command.dword11 |= NVME_CQ_INTERRUPTS | (uint32_t)id << 16;
 	}
 	command.prp[0] = queue->cq_iova;
 	ret = admin(ctrl, &command, "create completion queue");
@@ -249,9 +284,6 @@ int nvme_ctrl_delete_queue(struct nvme_ctrl *ctrl, struct nvme_queue *queue)
 
 	command.opcode = NVME_ADMIN_DELETE_CQ;
 	ret = ret ?: admin(ctrl, &command, "delete completion queue");
-	if (ctrl->interrupts)
-		ioas_pci_irq_set(ctrl->host->dev, IOAS_PCI_MSIX, NULL, 0);
-	ctrl->interrupts = false;
 	return ret;
 }
 
@@ -345,6 +377,9 @@ void nvme_ctrl_close(struct nvme_ctrl *ctrl)
 		wait_status(ctrl, NVME_CSTS_SHST_MASK, NVME_CSTS_SHST_COMPLETE, "shutdown");
 		stop(ctrl);
 	}
+	if (ctrl->vectors)
+		ioas_pci_irq_set(ctrl->host->dev, IOAS_PCI_MSIX, NULL, 0);
+	ctrl->vectors = 0;
 	if (ctrl->registers) {
 		/* Even if it did not obey: nothing that is unmapped from now on can be reached. */
 		ioas_pci_bus_master(ctrl->host->dev, false);

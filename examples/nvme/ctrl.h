@@ -10,6 +10,7 @@
 #include "queue.h"
 
 #define NVME_PAGE_BYTES 4096 /* CC.MPS = 0 */
+#define NVME_QUEUES_MAX 16   /* I/O queues */
 
 struct nvme_ctrl {
 	struct nvme_host *host;
@@ -18,7 +19,9 @@ struct nvme_ctrl {
 	uint64_t cap;
 	struct nvme_queue admin;
 	bool started;
-	bool interrupts; /* switched on */
+	int eventfds[NVME_QUEUES_MAX +
+		     1];      /* of the vectors; 0 is the admin queue's, which is polled */
+	unsigned int vectors; /* that are switched on */
 
 	char model[41];
 	char serial[21];
@@ -36,6 +39,9 @@ int nvme_ctrl_open(struct nvme_ctrl *ctrl, struct nvme_host *host);
 
 /* Shut down: when this returns the device does no more DMA. */
 void nvme_ctrl_close(struct nvme_ctrl *ctrl);
+
+/* So many pairs of I/O queues will be created: 5.21.1.7. To be called before. */
+int nvme_ctrl_ask_queues(struct nvme_ctrl *ctrl, unsigned int count);
 
 /*
  * Create the I/O queues number @queue->id. @eventfd: signalled by the completion queue's interrupt,

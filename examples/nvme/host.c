@@ -15,7 +15,7 @@
 /* A slow machine needs so long to fill a batch; a fast one never gets there. */
 #define BATCH_MAX 512
 #define BATCH_NS  UINT64_C(100000000)
-#define OWN_BYTES (UINT64_C(2) << 20)
+#define OWN_BYTES (UINT64_C(2) << 20) /* for each I/O queue */
 
 const char *nvme_mode_name(enum nvme_mode mode)
 {
@@ -58,13 +58,14 @@ static int make_own_memory(struct nvme_host *host)
 {
 	const struct ioas_mem_opts opts = { .size = sizeof(opts),
 					    .numa_node = IOAS_NUMA_ANY,
-					    .bytes = OWN_BYTES,
+					    .bytes = host->own_bytes,
 					    .page_bytes = IOAS_PAGE_SIZE };
 	int ret = ioas_mem_alloc(host->ctx, &opts, &host->own);
 
 	if (ret)
 		return ret;
-	ret = ioas_map(host->queue, ioas_mem_va(host->own), OWN_BYTES, IOAS_RW, &host->own_iova);
+	ret = ioas_map(host->queue, ioas_mem_va(host->own), host->own_bytes, IOAS_RW,
+		       &host->own_iova);
 	if (!ret)
 		return 0;
 	nvme_say("map of queues: %s", ioas_queue_error(host->queue));
@@ -92,7 +93,7 @@ bool nvme_host_is_wanted(const struct nvme_host *host)
 }
 
 int nvme_host_open(struct nvme_host *host, const char *backend, const char *device,
-		   enum ioas_kind kind, enum nvme_mode mode)
+		   enum ioas_kind kind, enum nvme_mode mode, unsigned int queues)
 {
 	const struct ioas_ctx_opts opts = { .size = sizeof(opts),
 					    .backend = backend,
@@ -102,6 +103,7 @@ int nvme_host_open(struct nvme_host *host, const char *backend, const char *devi
 	memset(host, 0, sizeof(*host));
 	host->mode = mode;
 	host->removal = -1;
+	host->own_bytes = queues * OWN_BYTES;
 	ret = ioas_ctx_open(&opts, &host->ctx);
 	if (ret)
 		return nvme_fail(ret, "no context");
@@ -127,7 +129,7 @@ void nvme_host_close(struct nvme_host *host)
 	int ret = 0;
 
 	if (host->own) {
-		ret = ioas_unmap(host->queue, host->own_iova, OWN_BYTES);
+		ret = ioas_unmap(host->queue, host->own_iova, host->own_bytes);
 		ret = ret ?: ioas_flush(host->queue);
 		if (ret)
 			nvme_say("unmap of queues: %s", ioas_queue_error(host->queue));
@@ -156,8 +158,8 @@ void *nvme_host_alloc(struct nvme_host *host, size_t bytes, ioas_iova_t *iova)
 	const size_t at = host->own_used;
 
 	bytes = (bytes + IOAS_PAGE_SIZE - 1) & ~(IOAS_PAGE_SIZE - 1);
-	if (bytes > OWN_BYTES - at) {
-		nvme_say("the driver's own memory of %zu bytes is used up", (size_t)OWN_BYTES);
+	if (bytes > host->own_bytes - at) {
+		nvme_say("the driver's own memory of %zu bytes is used up", host->own_bytes);
 		return NULL;
 	}
 	host->own_used += bytes;

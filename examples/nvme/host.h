@@ -28,16 +28,17 @@ struct nvme_host {
 
 	struct ioas_mem *own;
 	ioas_iova_t own_iova;
+	size_t own_bytes;
 	size_t own_used;
 };
 
 /*
  * @device: a PCI address; @backend: its name, or NULL for the best one; @kind: of the address
- * space, 0 for USER where the backend has that, else KERNEL. Return: 0, or a negative errno and
- * everything is closed.
+ * space, 0 for USER where the backend has that, else KERNEL; @queues: I/O queues that there is to
+ * be memory for. Return: 0, or a negative errno and everything is closed.
  */
 int nvme_host_open(struct nvme_host *host, const char *backend, const char *device,
-		   enum ioas_kind kind, enum nvme_mode mode);
+		   enum ioas_kind kind, enum nvme_mode mode, unsigned int queues);
 
 /* The device must have been made quiet before. */
 void nvme_host_close(struct nvme_host *host);

@@ -10,7 +10,6 @@
 
 #include "say.h"
 
-#define IO_QUEUE	 1
 #define INTERRUPT_MS	 2000
 #define CHECK_MS	 100 /* the device may go while nothing completes, and while all goes well */
 #define FAILURES_PRINTED 8
@@ -37,7 +36,7 @@ static int make_lists(struct nvme_io *io, struct nvme_io_slot *slot)
 }
 
 int nvme_io_open(struct nvme_io *io, struct nvme_ctrl *ctrl, struct nvme_mapper *mapper,
-		 const struct nvme_io_options *options)
+		 const struct nvme_io_options *options, uint16_t id)
 {
 	int ret = 0;
 
@@ -59,9 +58,7 @@ int nvme_io_open(struct nvme_io *io, struct nvme_ctrl *ctrl, struct nvme_mapper 
 		io->free[io->free_count++] = i;
 	}
 	/* A ring of N entries holds N - 1. */
-	ret = ret
-		      ?: nvme_ctrl_create_queue(ctrl, &io->queue, IO_QUEUE, options->depth + 1,
-						io->eventfd);
+	ret = ret ?: nvme_ctrl_create_queue(ctrl, &io->queue, id, options->depth + 1, io->eventfd);
 	io->created = !ret;
 	return ret;
 }

@@ -61,9 +61,10 @@ struct nvme_io {
 /* @status: of the completion: 0 or what NVME_STATUS_IS_OK() refuses. */
 typedef void (*nvme_io_done_fn)(void *arg, const struct nvme_request *request, uint16_t status);
 
-/* Return: 0 or a negative errno, and the reason has been printed. */
+/* @id: number of the queues, from 1 on. Return: 0 or a negative errno, and the reason has been
+ * printed. */
 int nvme_io_open(struct nvme_io *io, struct nvme_ctrl *ctrl, struct nvme_mapper *mapper,
-		 const struct nvme_io_options *options);
+		 const struct nvme_io_options *options, uint16_t id);
 
 /* Take the queues away from the controller. */
 void nvme_io_close(struct nvme_io *io);

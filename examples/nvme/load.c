@@ -17,7 +17,8 @@ struct load {
 	struct nvme_load_result *result;
 	uint64_t random;
 
-	/* the image, in units of a request */
+	/* the part of the image, in units of a request */
+	uint64_t first_block;
 	uint32_t units;
 	uint32_t *order;
 	uint32_t *generation;
@@ -62,7 +63,8 @@ static struct nvme_pattern pattern_of(const struct load *load, uint32_t unit)
 	const uint32_t block_bytes = load->io->ctrl->block_bytes;
 
 	return (struct nvme_pattern){
-		.block = (uint64_t)unit * (load->options->io_bytes / block_bytes),
+		.block = load->first_block +
+			 (uint64_t)unit * (load->options->io_bytes / block_bytes),
 		.block_bytes = block_bytes,
 		.generation = load->generation[unit],
 	};
@@ -105,10 +107,10 @@ static void show_progress(struct load *load)
 	if (now < load->progress_ms)
 		return;
 	load->progress_ms = now + PROGRESS_MS;
-	nvme_say("%" PRIu64 " requests, %" PRIu64 " of %" PRIu64 " MiB read back, %" PRIu64
-		 " errors",
-		 load->result->requests, load->result->read_bytes >> 20, load->options->bytes >> 20,
-		 load->result->errors);
+	nvme_say("queue %u: %" PRIu64 " requests, %" PRIu64 " of %" PRIu64
+		 " MiB read back, %" PRIu64 " errors",
+		 load->io->queue.id, load->result->requests, load->result->read_bytes >> 20,
+		 load->options->bytes >> 20, load->result->errors);
 }
 
 static int begin(struct load *load, uint32_t unit, bool write)
@@ -165,9 +167,12 @@ static int prepare(struct load *load, struct ioas_mem *arena)
 				 "--block %u: a multiple of the device's %u bytes is "
 				 "needed, up to %u",
 				 options->io_bytes, ctrl->block_bytes, nvme_io_max_bytes(ctrl));
-	if (options->bytes < image)
-		image = options->bytes;
+	image /= options->parts;
 	load->units = image / options->io_bytes;
+	load->first_block =
+		(uint64_t)options->part * load->units * (options->io_bytes / ctrl->block_bytes);
+	if (options->bytes < image)
+		load->units = options->bytes / options->io_bytes;
 	load->arena = ioas_mem_va(arena);
 	load->stride = (options->offset + options->io_bytes + NVME_PAGE_BYTES - 1) &
 		       ~(NVME_PAGE_BYTES - 1);
@@ -196,21 +201,17 @@ static int prepare(struct load *load, struct ioas_mem *arena)
 int nvme_load_run(struct nvme_io *io, struct ioas_mem *arena,
 		  const struct nvme_load_options *options, struct nvme_load_result *result)
 {
-	const uint64_t begun = nvme_now_ms();
-	const uint64_t crossings = nvme_host_crossings(io->ctrl->host);
 	struct load load = { .io = io,
 			     .options = options,
 			     .result = result,
-			     .random = 88172645463325252,
-			     .progress_ms = begun + PROGRESS_MS };
+			     .random = 88172645463325252 + options->part,
+			     .progress_ms = nvme_now_ms() + PROGRESS_MS };
 	int ret;
 
 	memset(result, 0, sizeof(*result));
 	ret = prepare(&load, arena);
 	while (!ret && result->read_bytes < options->bytes)
 		ret = pass(&load, true) ?: pass(&load, false);
-	result->seconds = (nvme_now_ms() - begun) / 1e3;
-	result->crossings = nvme_host_crossings(io->ctrl->host) - crossings;
 	free(load.order);
 	free(load.generation);
 	free(load.free);

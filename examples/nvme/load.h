@@ -12,6 +12,8 @@ struct nvme_load_options {
 	uint32_t io_bytes; /* of a request: whole blocks */
 	uint32_t offset;   /* of buffers in their first page, a multiple of 4 */
 	uint64_t bytes;	   /* to read back, in all */
+	unsigned int part; /* of the image: which one, of how many */
+	unsigned int parts;
 	bool random;
 	bool verify;
 };
@@ -24,7 +26,10 @@ struct nvme_load_result {
 	double seconds;
 };
 
-/* Return: 0 (also with errors in the result), or a negative errno: it did not come to its end. */
+/*
+ * Leaves crossings and seconds to who runs several at once. Return: 0 (also with errors in the
+ * result), or a negative errno: it did not come to its end.
+ */
 int nvme_load_run(struct nvme_io *io, struct ioas_mem *arena,
 		  const struct nvme_load_options *options, struct nvme_load_result *result);
 

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "lane.h"
 #include "options.h"
 #include "probe.h"
 #include "say.h"
@@ -23,25 +24,36 @@ static void describe(const struct nvme_ctrl *ctrl)
 		 nvme_io_max_bytes(ctrl) >> 10, ctrl->sgl_support ? "PRPs and SGLs" : "PRPs only");
 }
 
-static bool run_load(struct nvme_io *io, struct ioas_mem *arena, const struct nvme_options *options)
+static void say_cache(const struct nvme_lane *lanes, unsigned int count)
 {
-	const struct nvme_load_options *load = &options->load;
-	const struct nvme_mapper *mapper = io->mapper;
-	struct nvme_load_result result;
-	int ret = nvme_load_run(io, arena, load, &result);
+	uint64_t hits = 0, misses = 0, evictions = 0;
 
-	if (mapper->cached)
+	for (unsigned int i = 0; i < count; i++) {
+		hits += lanes[i].mapper.cache.hits;
+		misses += lanes[i].mapper.cache.misses;
+		evictions += lanes[i].mapper.cache.evictions;
+	}
+	if (lanes[0].mapper.cached)
 		nvme_say("registration cache: %" PRIu64 " hits, %" PRIu64 " misses, %" PRIu64
 			 " evictions",
-			 mapper->cache.hits, mapper->cache.misses, mapper->cache.evictions);
-	printf("RESULT backend=%s kind=%s mode=%s lists=%s depth=%u block=%u order=%s "
+			 hits, misses, evictions);
+}
+
+static bool run_load(struct nvme_lane *lanes, const struct nvme_options *options)
+{
+	const struct nvme_host *host = lanes[0].io.ctrl->host;
+	const struct nvme_load_options *load = &options->load;
+	struct nvme_load_result result;
+	int ret = nvme_lanes_run(lanes, options, &result);
+
+	say_cache(lanes, options->queues);
+	printf("RESULT backend=%s kind=%s mode=%s lists=%s queues=%u depth=%u block=%u order=%s "
 	       "requests=%" PRIu64 " crossings=%" PRIu64 " ioctls_per_io=%.4f iops=%.0f "
 	       "verified=%" PRIu64 " errors=%" PRIu64 "%s\n",
-	       ioas_ctx_backend(io->ctrl->host->ctx),
-	       ioas_kind_name(ioas_get_kind(io->ctrl->host->as)), nvme_mode_name(options->mode),
-	       options->io.sgl ? "sgl" : "prp", options->io.depth, load->io_bytes,
-	       load->random ? "random" : "seq", result.requests, result.crossings,
-	       result.requests ? (double)result.crossings / result.requests : 0,
+	       ioas_ctx_backend(host->ctx), ioas_kind_name(ioas_get_kind(host->as)),
+	       nvme_mode_name(options->mode), options->io.sgl ? "sgl" : "prp", options->queues,
+	       options->io.depth, load->io_bytes, load->random ? "random" : "seq", result.requests,
+	       result.crossings, result.requests ? (double)result.crossings / result.requests : 0,
 	       result.seconds ? result.requests / result.seconds : 0,
 	       load->verify ? result.read_bytes : 0, result.errors, ret ? " incomplete" : "");
 	return !ret && !result.errors;
@@ -61,44 +73,30 @@ static bool run_probe(struct nvme_io *io, struct ioas_mem *arena,
 	return !ret && !result.landed && !result.wrong;
 }
 
-static bool run_io(struct nvme_io *io, struct ioas_mem *arena, const struct nvme_options *options)
+static bool run_lanes(struct nvme_lane *lanes, const struct nvme_options *options)
 {
-	bool good = options->probe_rounds ? run_probe(io, arena, options)
-					  : run_load(io, arena, options);
+	bool good = options->probe_rounds ? run_probe(&lanes[0].io, lanes[0].arena, options)
+					  : run_load(lanes, options);
 
 	if (!good)
-		nvme_host_faults(io->ctrl->host, true);
+		nvme_host_faults(lanes[0].io.ctrl->host, true);
 	return good;
 }
 
 static bool run(struct nvme_host *host, const struct nvme_options *options)
 {
-	const struct ioas_mem_opts memory = { .size = sizeof(memory),
-					      .numa_node = IOAS_NUMA_ANY,
-					      .bytes = options->memory_bytes };
-	struct nvme_mapper mapper;
-	static struct nvme_io io;
+	static struct nvme_lane lanes[NVME_QUEUES_MAX];
 	struct nvme_ctrl ctrl;
-	struct ioas_mem *arena;
-	bool good = false;
+	bool good;
 
-	if (ioas_mem_alloc(host->ctx, &memory, &arena))
+	if (nvme_ctrl_open(&ctrl, host))
 		return false;
-	if (!nvme_ctrl_open(&ctrl, host)) {
-		describe(&ctrl);
-		if (!nvme_mapper_open(&mapper, host, arena, options->cache_bytes)) {
-			good = !nvme_io_open(&io, &ctrl, &mapper, &options->io) &&
-			       run_io(&io, arena, options);
-			/* The device first: nothing may be unmapped under its hands. */
-			nvme_io_close(&io);
-			nvme_ctrl_close(&ctrl);
-			nvme_io_release(&io);
-			nvme_mapper_close(&mapper);
-		}
-		nvme_ctrl_close(&ctrl);
-	}
-	if (ioas_mem_free(arena))
-		nvme_say("the buffers' memory is still mapped somewhere");
+	describe(&ctrl);
+	good = !nvme_lanes_open(lanes, &ctrl, options) && run_lanes(lanes, options);
+	/* The device first: nothing may be unmapped under its hands. */
+	nvme_lanes_close(lanes, options->queues);
+	nvme_ctrl_close(&ctrl);
+	nvme_lanes_release(lanes, options->queues);
 	return good;
 }
 
@@ -112,7 +110,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!nvme_options_read(&options, argc, argv))
 		return 2;
-	ret = nvme_host_open(&host, options.backend, options.device, options.kind, options.mode);
+	ret = nvme_host_open(&host, options.backend, options.device, options.kind, options.mode,
+			     options.queues);
 	if (ret)
 		return ret == -EOPNOTSUPP ? EXIT_UNSUPPORTED : 1;
 	good = run(&host, &options);

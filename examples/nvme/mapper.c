@@ -28,11 +28,11 @@ static struct pages pages_of(const void *va, size_t bytes)
 
 static int fail(struct nvme_mapper *mapper, int code, const char *what)
 {
-	return nvme_fail(code, "%s: %s", what, ioas_queue_error(mapper->host->queue));
+	return nvme_fail(code, "%s: %s", what, ioas_queue_error(mapper->queue));
 }
 
-int nvme_mapper_open(struct nvme_mapper *mapper, struct nvme_host *host, struct ioas_mem *arena,
-		     uint64_t cache_bytes)
+int nvme_mapper_open(struct nvme_mapper *mapper, struct nvme_host *host, struct ioas_queue *queue,
+		     struct ioas_mem *arena, uint64_t cache_bytes)
 {
 	const struct ioas_window_opts window = { .size = sizeof(window),
 						 .prot = IOAS_RW,
@@ -43,9 +43,10 @@ int nvme_mapper_open(struct nvme_mapper *mapper, struct nvme_host *host, struct 
 
 	memset(mapper, 0, sizeof(*mapper));
 	mapper->host = host;
+	mapper->queue = queue;
 	mapper->arena = arena;
 	if (host->mode == NVME_STATIC) {
-		ret = ioas_map(host->queue, ioas_mem_va(arena), ioas_mem_bytes(arena), IOAS_RW,
+		ret = ioas_map(queue, ioas_mem_va(arena), ioas_mem_bytes(arena), IOAS_RW,
 			       &mapper->iova);
 		return ret ? fail(mapper, ret, "map of the arena") : 0;
 	}
@@ -57,7 +58,7 @@ int nvme_mapper_open(struct nvme_mapper *mapper, struct nvme_host *host, struct 
 		return 0;
 	}
 	if (host->mode == NVME_BATCHED) {
-		ret = nvme_regcache_open(&mapper->cache, host->queue, arena, cache_bytes);
+		ret = nvme_regcache_open(&mapper->cache, queue, arena, cache_bytes);
 		mapper->cached = !ret;
 	}
 	return ret;
@@ -68,7 +69,7 @@ void nvme_mapper_close(struct nvme_mapper *mapper)
 	int ret = 0;
 
 	if (mapper->host->mode == NVME_STATIC)
-		ret = ioas_unmap(mapper->host->queue, mapper->iova, ioas_mem_bytes(mapper->arena));
+		ret = ioas_unmap(mapper->queue, mapper->iova, ioas_mem_bytes(mapper->arena));
 	if (mapper->cached)
 		nvme_regcache_close(&mapper->cache);
 	if (ret)
@@ -105,13 +106,13 @@ static int change(struct nvme_mapper *mapper, struct nvme_mapping *const *mappin
 		if (pages.bytes / IOAS_PAGE_SIZE > SLOTS_MAX)
 			return nvme_fail(-E2BIG, "buffer of %zu bytes", pages.bytes);
 		if (filled + pages.bytes / IOAS_PAGE_SIZE > SLOTS_MAX) {
-			ret = call(mapper->host->queue, mapper->window, slots, filled);
+			ret = call(mapper->queue, mapper->window, slots, filled);
 			filled = 0;
 		}
 		filled += slots_of(mapper, &pages, slots + filled);
 	}
 	if (!ret && filled)
-		ret = call(mapper->host->queue, mapper->window, slots, filled);
+		ret = call(mapper->queue, mapper->window, slots, filled);
 	return ret ? fail(mapper, ret, what) : 0;
 }
 
@@ -141,7 +142,7 @@ static int map_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mapp
 	int ret;
 
 	segments(mappings, count, segs);
-	ret = ioas_map_batch(mapper->host->queue, segs, count, prot);
+	ret = ioas_map_batch(mapper->queue, segs, count, prot);
 	if (ret < 0)
 		return fail(mapper, ret, "map of buffers");
 	for (unsigned int i = 0; i < count; i++)
@@ -157,7 +158,7 @@ static int unmap_many(struct nvme_mapper *mapper, struct nvme_mapping *const *ma
 	int ret;
 
 	segments(mappings, count, segs);
-	ret = ioas_unmap_batch(mapper->host->queue, segs, count);
+	ret = ioas_unmap_batch(mapper->queue, segs, count);
 	return ret < 0 ? fail(mapper, ret, "unmap of buffers") : 0;
 }
 

@@ -8,7 +8,7 @@
  *   strict  map, unmap for each I/O, as batches    window: grant, revoke; the space is STRICT
  *   batched registration cache (regcache.h)        window: grant, revoke; the space is BATCHED
  *
- * One thread: that of the host's queue.
+ * One thread: that of the queue.
  */
 #ifndef NVME_MAPPER_H
 #define NVME_MAPPER_H
@@ -22,6 +22,7 @@
 
 struct nvme_mapper {
 	struct nvme_host *host;
+	struct ioas_queue *queue;
 	struct ioas_mem *arena;
 	ioas_iova_t iova; /* of the arena, where it has one: static, windows */
 	struct ioas_window *window;
@@ -39,12 +40,13 @@ struct nvme_mapping {
 
 /**
  * nvme_mapper_open - prepare for buffers inside @arena
+ * @queue: through which they are mapped
  * @cache_bytes: what the registration cache may keep mapped, 0 for all of it
  *
  * Return: 0 or a negative errno, and the reason has been printed.
  */
-int nvme_mapper_open(struct nvme_mapper *mapper, struct nvme_host *host, struct ioas_mem *arena,
-		     uint64_t cache_bytes);
+int nvme_mapper_open(struct nvme_mapper *mapper, struct nvme_host *host, struct ioas_queue *queue,
+		     struct ioas_mem *arena, uint64_t cache_bytes);
 
 /* No buffer is in use, and the device is quiet. */
 void nvme_mapper_close(struct nvme_mapper *mapper);

@@ -20,7 +20,8 @@ static const char usage[] =
 	"  --mode MODE        static: buffers are mapped for ever; strict: for each request;\n"
 	"                     batched: for each request, through a cache or with batched\n"
 	"                     invalidation [strict]\n"
-	"  --depth N          requests in flight, 1 to 128 [32]\n"
+	"  --queues N         pairs of I/O queues, a thread each, 1 to 16; they share image and memory [1]\n"
+	"  --depth N          requests in flight in each, 1 to 128 [32]\n"
 	"  --block N          bytes of a request, such as 4096 or 128K [4096]\n"
 	"  --bytes N          how much to read back in all [64M]\n"
 	"  --seq, --random    order of requests and buffers [random]\n"
@@ -42,6 +43,7 @@ enum {
 	OPT_BACKEND,
 	OPT_KIND,
 	OPT_MODE,
+	OPT_QUEUES,
 	OPT_DEPTH,
 	OPT_BLOCK,
 	OPT_BYTES,
@@ -65,6 +67,7 @@ static const struct option known[] = {
 	{ "backend", required_argument, NULL, OPT_BACKEND },
 	{ "kind", required_argument, NULL, OPT_KIND },
 	{ "mode", required_argument, NULL, OPT_MODE },
+	{ "queues", required_argument, NULL, OPT_QUEUES },
 	{ "depth", required_argument, NULL, OPT_DEPTH },
 	{ "block", required_argument, NULL, OPT_BLOCK },
 	{ "bytes", required_argument, NULL, OPT_BYTES },
@@ -141,6 +144,10 @@ static bool read_one(struct nvme_options *options, int option, const char *name,
 		return read_kind(text, &options->kind);
 	case OPT_MODE:
 		return read_mode(text, &options->mode);
+	case OPT_QUEUES:
+		good = read_number(name, text, 1, NVME_QUEUES_MAX, &number);
+		options->queues = number;
+		break;
 	case OPT_DEPTH:
 		good = read_number(name, text, 1, NVME_DEPTH_MAX, &number);
 		options->io.depth = number;
@@ -201,6 +208,7 @@ bool nvme_options_read(struct nvme_options *options, int argc, char **argv)
 
 	*options = (struct nvme_options){
 		.mode = NVME_STRICT,
+		.queues = 1,
 		.io = { .depth = 32 },
 		.load = { .io_bytes = 4096,
 			  .bytes = UINT64_C(64) << 20,

@@ -11,6 +11,7 @@ struct nvme_options {
 	const char *backend; /* NULL: the best */
 	enum ioas_kind kind; /* 0: USER where the backend has it, else KERNEL */
 	enum nvme_mode mode;
+	unsigned int queues;
 	struct nvme_io_options io;
 	struct nvme_load_options load;
 	uint64_t memory_bytes;

@@ -46,8 +46,8 @@ static int find_iova(struct nvme_io *io, void *va, ioas_iova_t *iova)
 		return ret;
 	*iova = mapping.runs[0].iova;
 	ret = nvme_mapper_put(io->mapper, &mapping);
-	ret = ret ?: ioas_flush(io->ctrl->host->queue);
-	if (!ret && ioas_lookup(io->ctrl->host->queue, *iova, &seen, NULL) != -ENOENT)
+	ret = ret ?: ioas_flush(io->mapper->queue);
+	if (!ret && ioas_lookup(io->mapper->queue, *iova, &seen, NULL) != -ENOENT)
 		ret = nvme_fail(-EBUSY, "the buffer is still mapped");
 	return ret;
 }

@@ -89,11 +89,14 @@ struct nvme_completion {
 #define NVME_STATUS_IS_OK(s) (!((s) >> 1 & 0x7ff))
 
 /* Admin commands: 5 (figure 138) */
-#define NVME_ADMIN_DELETE_SQ 0x00
-#define NVME_ADMIN_CREATE_SQ 0x01
-#define NVME_ADMIN_DELETE_CQ 0x04
-#define NVME_ADMIN_CREATE_CQ 0x05
-#define NVME_ADMIN_IDENTIFY  0x06
+#define NVME_ADMIN_DELETE_SQ	0x00
+#define NVME_ADMIN_CREATE_SQ	0x01
+#define NVME_ADMIN_DELETE_CQ	0x04
+#define NVME_ADMIN_CREATE_CQ	0x05
+#define NVME_ADMIN_IDENTIFY	0x06
+#define NVME_ADMIN_SET_FEATURES 0x09
+
+#define NVME_FEATURE_QUEUES 0x07 /* number of queues: 5.21.1.7 */
 
 #define NVME_QUEUE_CONTIGUOUS 1u	/* 5.3, 5.4: dword 11 */
 #define NVME_CQ_INTERRUPTS    (1u << 1) /* 5.3: dword 11; the vector is in its upper half */

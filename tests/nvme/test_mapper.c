@@ -46,11 +46,12 @@ static void start(struct rig *r, const struct variant *variant, uint64_t cache_b
 	memset(r, 0, sizeof(*r));
 	r->kind = variant->kind;
 	r->mode = variant->mode;
-	assert_int_equal(nvme_host_open(&r->host, "soft", "nvme", r->kind, r->mode), 0);
+	assert_int_equal(nvme_host_open(&r->host, "soft", "nvme", r->kind, r->mode, 1), 0);
 	assert_int_equal(nvme_host_is_user(&r->host), r->kind == IOAS_KIND_USER);
 	assert_int_equal(ioas_mem_alloc(r->host.ctx, &memory, &r->arena), 0);
 	r->va = ioas_mem_va(r->arena);
-	assert_int_equal(nvme_mapper_open(&r->mapper, &r->host, r->arena, cache_bytes), 0);
+	assert_int_equal(
+		nvme_mapper_open(&r->mapper, &r->host, r->host.queue, r->arena, cache_bytes), 0);
 }
 
 static void stop(struct rig *r)
