@@ -29,8 +29,8 @@ extern "C" {
  * Describes what there is now: maps and unmaps afterwards are not known to the successor. Changes
  * nothing, so that a predecessor whose successor does not come may go on. Return: how many files,
  * which must reach the successor in this order; or -EOPNOTSUPP the backend, or a USER space;
- * -EINVAL memory that was not made by ioas_mem_alloc(); -EBUSY an address space records (dirty
- * pages, page requests); -ENOSPC @max is too small; -EMFILE, -ENOMEM.
+ * -EINVAL memory that was not made by ioas_mem_alloc(); -EBUSY an address space records dirty
+ * pages; -ENOSPC @max is too small; -EMFILE, -ENOMEM.
  */
 int ioas_ctx_save(struct ioas_ctx *ctx, int *fds, unsigned int max);
 
