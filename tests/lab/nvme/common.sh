@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # What nvme-kill and nvme-remove share; sourced with BACKEND KIND as arguments.
+# shellcheck disable=SC2034,SC2154 # theirs to use, theirs to set
 
 log=/tmp/nvme-test.log
 backend=$1 kind=$2

@@ -3,6 +3,7 @@
 # nvme-kill BACKEND KIND: kills the driver under load, in each mode. What it had pinned must be free
 # afterwards, and the next driver must find a controller that it can start.
 
+# shellcheck source=tests/lab/nvme/common.sh
 . /lab/bin/nvme-common
 
 set -- --device "$LAB_NVME0" --backend "$backend" --kind "$kind" --depth 64 --block 32K

@@ -4,6 +4,7 @@
 # the driver's back, and has the kernel remove it. The driver says so and ends, soon; nothing stays
 # pinned; with the controller back, the next driver finds one that it can start.
 
+# shellcheck source=tests/lab/nvme/common.sh
 . /lab/bin/nvme-common
 
 shift 2
