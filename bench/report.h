@@ -85,10 +85,11 @@ void bench_report_print(const struct bench_report *report);
 unsigned int bench_report_errors(const struct bench_report *report);
 
 enum bench_metric {
-	BENCH_NS,	 /* ns per unit, at most */
-	BENCH_SCALING,	 /* times the throughput of one thread, at least */
-	BENCH_CROSSINGS, /* kernel crossings per unit, at most */
-	BENCH_VS_PEER,	 /* times as fast as the peer, at least */
+	BENCH_NS,	  /* ns per unit, at most */
+	BENCH_OVER_FLOOR, /* ns per unit more than the floor, at most */
+	BENCH_SCALING,	  /* times the throughput of one thread, at least */
+	BENCH_CROSSINGS,  /* kernel crossings per unit, at most */
+	BENCH_VS_PEER,	  /* times as fast as the peer, at least */
 };
 
 /**

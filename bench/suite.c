@@ -9,6 +9,9 @@ const struct bench_table *const bench_tables[] = {
 #endif
 #ifdef BENCH_HAVE_URCU
 	&bench_urcu_peers,
+#ifdef BENCH_HAVE_LIBRARY
+	&bench_reader_cases,
+#endif
 #endif
 #ifdef BENCH_HAVE_LIBRARY
 	&bench_map_cases,  &bench_pgtable_cases,   &bench_window_cases,

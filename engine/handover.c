@@ -417,9 +417,16 @@ static int restore_map(struct ioas *as, const struct map_record *record, struct 
 		.iova = call.iova, .bytes = whole, .va = call.va, .prot = call.prot
 	};
 	struct kernel_map *map = calloc(1, sizeof(*map));
-	int ret = map ? 0 : -ENOMEM;
+	int ret = -ENOMEM;
 
-	ret = ret ?: vamap_reserve(&as->cache, (uintptr_t)call.va, call.bytes);
+	if (map) {
+		map->extent.start = call.iova;
+		map->extent.last = call.iova + call.bytes - 1;
+		map->va = (uintptr_t)call.va;
+		map->prot = call.prot;
+		map->run = record->run;
+		ret = kernel_map_reserve(as, map);
+	}
 	ret = ret ?: iova_claim(&as->iova, call.iova, call.bytes);
 	ret = ret ?: whole ? ops->restore_map(as->be_space, &run) : 0;
 	if (ret) {
@@ -427,11 +434,6 @@ static int restore_map(struct ioas *as, const struct map_record *record, struct 
 		return diag_fail(&as->ctx->diag, ret, "mapping at IOVA 0x%" PRIx64 ": %s",
 				 call.iova, strerror(-ret));
 	}
-	map->extent.start = call.iova;
-	map->extent.last = call.iova + call.bytes - 1;
-	map->va = (uintptr_t)call.va;
-	map->prot = call.prot;
-	map->run = record->run;
 	map->mem = mem_use(as->ctx, map->va, call.bytes);
 	pthread_mutex_lock(&as->maps_lock);
 	kernel_map_enter(as, map);

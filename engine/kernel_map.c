@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Map and unmap on KERNEL spaces: the kernel builds the table, one call for a whole batch. The
- * library keeps a record of each mapping, for exact unmaps and look-ups, and the mapping cache
- * for translation. What is mapped together has a record for each element, and is one mapping of
- * the kernel's: a run.
+ * library keeps a record of each mapping (kernel_records.c). What is mapped together has a record for
+ * each element, and is one mapping of the kernel's: a run.
  */
 #include "kernel_map.h"
 
@@ -11,76 +10,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Records and the cache. */
-
-void kernel_map_show(struct ioas *as, struct kernel_map *map)
-{
-	if (map->uncached ||
-	    vamap_insert(&as->cache, map->va, kernel_map_bytes(map), map->extent.start))
-		return;
-	/* Some of it is in the cache with another IOVA already; remembered for when that goes. */
-	if (cds_list_empty(&map->alias))
-		cds_list_add(&map->alias, &as->aliases);
-}
-
-void kernel_map_enter(struct ioas *as, struct kernel_map *map)
-{
-	CDS_INIT_LIST_HEAD(&map->alias);
-	extents_insert(&as->maps, &map->extent);
-	kernel_map_show(as, map);
-}
-
-void kernel_map_hide(struct ioas *as, struct kernel_map *map)
-{
-	struct kernel_map *other, *next;
-
-	if (map->uncached)
-		return;
-	vamap_remove(&as->cache, map->va, kernel_map_bytes(map), map->extent.start);
-	if (!cds_list_empty(&map->alias))
-		cds_list_del_init(&map->alias);
-	cds_list_for_each_entry_safe (other, next, &as->aliases, alias) {
-		if (other->va < map->va + kernel_map_bytes(map) &&
-		    map->va < other->va + kernel_map_bytes(other) && !other->busy &&
-		    vamap_insert(&as->cache, other->va, kernel_map_bytes(other),
-				 other->extent.start))
-			cds_list_del_init(&other->alias);
-	}
-}
-
-bool kernel_lookup(struct ioas *as, uint64_t iova, uint64_t *va, uint32_t *prot)
-{
-	struct extent *extent;
-	bool found;
-
-	pthread_mutex_lock(&as->maps_lock);
-	extent = extents_find(&as->maps, iova);
-	found = extent && !kernel_map_of(extent)->busy;
-	if (found) {
-		*va = kernel_map_of(extent)->va + (iova - extent->start);
-		if (prot)
-			*prot = kernel_map_of(extent)->prot;
-	}
-	pthread_mutex_unlock(&as->maps_lock);
-	return found;
-}
-
-bool kernel_find_va(struct ioas *as, uint64_t va, uint64_t bytes, uint64_t *iova)
-{
-	bool found = false;
-
-	pthread_mutex_lock(&as->maps_lock);
-	for (struct extent *at = extents_from(&as->maps, 0); at && !found;
-	     at = at->last == UINT64_MAX ? NULL : extents_from(&as->maps, at->last + 1)) {
-		const struct kernel_map *map = kernel_map_of(at);
-
-		found = map->mem && map->va < va + bytes && va < map->va + kernel_map_bytes(map);
-		*iova = at->start;
-	}
-	pthread_mutex_unlock(&as->maps_lock);
-	return found;
-}
 
 /* Map. */
 
@@ -196,13 +125,13 @@ static int map_all(struct ioas_queue *q, const struct be_map *calls, unsigned in
 	return ret;
 }
 
-static int reserve_cache(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count)
+static int reserve(struct ioas_queue *q, struct kernel_map **maps, unsigned int count)
 {
 	int ret = 0;
 
 	pthread_mutex_lock(&q->as->maps_lock);
 	for (unsigned int i = 0; !ret && i < count; i++)
-		ret = vamap_reserve(&q->as->cache, (uintptr_t)segs[i].va, segs[i].bytes);
+		ret = kernel_map_reserve(q->as, maps[i]);
 	pthread_mutex_unlock(&q->as->maps_lock);
 	return ret ? queue_fail(q, ret, "no memory for the mapping cache") : 0;
 }
@@ -210,14 +139,14 @@ static int reserve_cache(struct ioas_queue *q, const struct ioas_seg *segs, unsi
 static int prepare_all(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count,
 		       uint32_t flags, struct kernel_map **maps, unsigned int *prepared)
 {
-	int ret = reserve_cache(q, segs, count);
+	int ret = 0;
 
 	for (*prepared = 0; !ret && *prepared < count; ++*prepared) {
 		ret = prepare(q, &segs[*prepared], *prepared, flags, &maps[*prepared]);
 		if (ret)
 			break;
 	}
-	return ret;
+	return ret ?: reserve(q, maps, count);
 }
 
 /* Is @map what comes after @call, for the kernel as well? */
@@ -325,15 +254,14 @@ static int claim(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int
 
 	*list = NULL;
 	for (i = 0; i < count; i++) {
-		struct extent *extent = extents_find(&as->maps, segs[i].iova);
-		struct kernel_map *map = extent ? kernel_map_of(extent) : NULL;
+		struct kernel_map *map = kernel_map_find(as, segs[i].iova);
 
 		if (!map || map->busy || !map->mem) {
 			ret = -ENOENT;
 			what = "not mapped";
 			break;
 		}
-		if (extent->start != segs[i].iova || kernel_map_bytes(map) != segs[i].bytes) {
+		if (map->extent.start != segs[i].iova || kernel_map_bytes(map) != segs[i].bytes) {
 			ret = -EINVAL;
 			what = "not exactly one mapping: unmap it as it was mapped";
 			break;
@@ -401,9 +329,12 @@ static int unmap_claimed(struct ioas_queue *q, struct kernel_map *list, struct b
 {
 	const struct be_ops *ops = q->as->ctx->be->ops;
 	unsigned int crossings = 0, count = 0;
-	int ret = check_children(q, list);
+	int ret;
 
 	*done = 0;
+	if (q->as->readers)
+		q->as->readers->update_synchronize_rcu();
+	ret = check_children(q, list);
 	if (ret)
 		return ret;
 	while (list) {
@@ -426,7 +357,7 @@ static void finish_run(struct ioas_queue *q, struct kernel_map *map, const struc
 		next = map->next;
 		pthread_mutex_lock(&as->maps_lock);
 		if (gone) {
-			extents_remove(&as->maps, &map->extent);
+			kernel_map_leave(as, map);
 		} else {
 			map->busy = false;
 			kernel_map_show(as, map);
@@ -488,10 +419,9 @@ int kernel_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsign
 
 static void forget_first(struct ioas *as)
 {
-	struct extent *extent = extents_from(&as->maps, 0);
-	struct kernel_map *map = kernel_map_of(extent);
+	struct kernel_map *map = kernel_map_of(extents_from(&as->maps, 0));
 
-	extents_remove(&as->maps, extent);
+	kernel_map_leave(as, map);
 	if (map->mem)
 		mem_unuse(map->mem);
 	free(map);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Records of what a KERNEL space maps: shared by kernel_map.c and parent.c, for nobody else. */
+/* Records of what a KERNEL space maps: for kernel_*.c and parent.c, and nobody else. */
 #ifndef ENGINE_KERNEL_MAP_H
 #define ENGINE_KERNEL_MAP_H
 
@@ -40,8 +40,23 @@ static inline struct kernel_map *kernel_map_of(struct extent *extent)
 	return (struct kernel_map *)extent;
 }
 
-/* Under maps_lock. Nodes of the cache have been reserved. */
+/* kernel_records.c */
+
+int kernel_records_init(struct ioas *as);
+void kernel_records_destroy(struct ioas *as);
+
+/*
+ * Under maps_lock, as all that follow. Memory that kernel_map_enter() will need. Return: 0 or
+ * -ENOMEM.
+ */
+int kernel_map_reserve(struct ioas *as, const struct kernel_map *map);
 void kernel_map_enter(struct ioas *as, struct kernel_map *map);
+void kernel_map_leave(struct ioas *as, struct kernel_map *map);
+
+/* The mapping that holds @iova, or NULL. */
+struct kernel_map *kernel_map_find(struct ioas *as, uint64_t iova);
+
+/* Translations of it are found no more, or again. */
 void kernel_map_hide(struct ioas *as, struct kernel_map *map);
 void kernel_map_show(struct ioas *as, struct kernel_map *map);
 

@@ -5,14 +5,6 @@
 #include <errno.h>
 #include <inttypes.h>
 
-static int wrong_kind(struct ioas_queue *q, const char *call)
-{
-	return queue_fail(q, -EOPNOTSUPP,
-			  "%s is not for address spaces of kind %s (see "
-			  "ioas_kind_ops())",
-			  call, ioas_kind_name(q->as->kind));
-}
-
 static int check_flags(struct ioas_queue *q, uint32_t flags)
 {
 	const uint32_t known = IOAS_RW | IOAS_MAP_FIXED | IOAS_MAP_IDENTITY | IOAS_MAP_TOGETHER;
@@ -84,7 +76,7 @@ static int map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int c
 		return user_map_batch(q, segs, count, flags, false);
 	if (q->as->kind == IOAS_KIND_KERNEL)
 		return kernel_map_batch(q, segs, count, flags);
-	return wrong_kind(q, "map");
+	return queue_wrong_kind(q, "map");
 }
 
 int ioas_map(struct ioas_queue *q, void *va, size_t bytes, uint32_t flags, ioas_iova_t *iova)
@@ -114,7 +106,7 @@ int ioas_map_sg(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count,
 	if (!queue_is_mine(q))
 		return queue_not_owner(q);
 	if (q->as->kind != IOAS_KIND_USER)
-		return wrong_kind(q, "map_sg");
+		return queue_wrong_kind(q, "map_sg");
 	if (!count)
 		return queue_fail(q, -EINVAL, "count is zero");
 	if (flags & IOAS_MAP_IDENTITY)
@@ -154,7 +146,7 @@ static int unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsign
 		return user_unmap_batch(q, segs, count);
 	if (q->as->kind == IOAS_KIND_KERNEL)
 		return kernel_unmap_batch(q, segs, count);
-	return wrong_kind(q, "unmap");
+	return queue_wrong_kind(q, "unmap");
 }
 
 int ioas_unmap(struct ioas_queue *q, ioas_iova_t iova, size_t bytes)
@@ -167,70 +159,4 @@ int ioas_unmap(struct ioas_queue *q, ioas_iova_t iova, size_t bytes)
 int ioas_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count)
 {
 	return unmap_batch(q, segs, count) ?: (int)count;
-}
-
-int ioas_translate(struct ioas_queue *q, const void *va, size_t *bytes, ioas_iova_t *iova)
-{
-	const struct ioas *as = q->as;
-	uint64_t run = *bytes;
-	uint64_t found;
-
-	if (!queue_is_mine(q))
-		return queue_not_owner(q);
-	if (!run)
-		return queue_fail(q, -EINVAL, "bytes is zero");
-	if (__builtin_expect(as->kind == IOAS_KIND_KERNEL, 1)) {
-		found = vamap_find_run(&as->cache, (uintptr_t)va, &run);
-		if (__builtin_expect(found == UINT64_MAX, 0))
-			return queue_fail(q, -ENOENT, "va %p is not mapped", va);
-		*bytes = run;
-		*iova = found;
-		return 0;
-	}
-	if (as->kind != IOAS_KIND_PASSTHROUGH && as->kind != IOAS_KIND_CPU)
-		return wrong_kind(q, "translate");
-	*iova = (uintptr_t)va;
-	return 0;
-}
-
-/* In a space without a table of the library's; a backend that cannot be asked has the identity. */
-static int other_lookup(struct ioas *as, uint64_t iova, uint64_t *va, uint32_t *prot)
-{
-	const struct be_ops *ops = as->ctx->be->ops;
-
-	return ops->lookup ? ops->lookup(as->be_space, iova, va, prot) : 0;
-}
-
-int ioas_lookup(struct ioas_queue *q, ioas_iova_t iova, void **va, uint32_t *prot)
-{
-	struct ioas *as = q->as;
-	uint64_t oa = iova, address = iova;
-	uint32_t rights = IOAS_RW;
-	int ret = 0;
-
-	if (!queue_is_mine(q))
-		return queue_not_owner(q);
-	switch (as->kind) {
-	case IOAS_KIND_USER:
-		urcu_bp_read_lock();
-		ret = pt_lookup(as->pt, iova, &oa, &rights, NULL);
-		urcu_bp_read_unlock();
-		if (!ret && !kernel_lookup(as->parent, oa, &address, NULL))
-			ret = -ENOENT;
-		break;
-	case IOAS_KIND_KERNEL:
-		ret = kernel_lookup(as, iova, &address, &rights) ? 0 : -ENOENT;
-		break;
-	case IOAS_KIND_PASSTHROUGH:
-	case IOAS_KIND_CPU:
-	case IOAS_KIND_VM:
-		ret = other_lookup(as, iova, &address, &rights);
-		break;
-	}
-	if (ret)
-		return queue_fail(q, ret, "iova 0x%" PRIx64 " is not mapped", (uint64_t)iova);
-	*va = (void *)(uintptr_t)address;
-	if (prot)
-		*prot = rights;
-	return 0;
 }

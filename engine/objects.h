@@ -20,12 +20,14 @@
 #ifndef ENGINE_OBJECTS_H
 #define ENGINE_OBJECTS_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 
 #define URCU_INLINE_SMALL_FUNCTIONS
 #include <urcu/urcu-bp.h>
+#include <urcu/flavor.h>
 #include <urcu/list.h>
 
 #include <ioas/ioas.h>
@@ -167,12 +169,15 @@ struct ioas {
 	bool has_inval;
 	struct iova iova;
 
-	/* KERNEL */
-	pthread_mutex_t maps_lock;
-	struct extents maps; /* kernel_map.extent */
-	struct cds_list_head aliases;
-	struct vamap cache;
-	bool dirty; /* writes are recorded; under ctx->lock */
+	/* KERNEL. What readers read of it and writers write is in lines of cache of its own. */
+	struct vamap cache __attribute__((aligned(64)));
+	struct vamap reverse;
+	const struct rcu_flavor_struct *readers; /* of translations; NULL: nobody to wait for */
+	_Atomic uint64_t removals __attribute__((aligned(64))); /* from the cache */
+	pthread_mutex_t maps_lock __attribute__((aligned(64)));
+	struct extents maps;	      /* kernel_map.extent */
+	struct cds_list_head aliases; /* kernel_map.alias */
+	bool dirty;		      /* writes are recorded; under ctx->lock */
 
 	/* USER */
 	struct ioas *parent;
@@ -217,6 +222,8 @@ struct ioas_queue {
 	struct quarantine quarantine;
 	struct counters counters;
 	struct cds_list_head entry;
+	const char *missed; /* what was not found last, if that was the last failure; else NULL */
+	uint64_t missed_address;
 	char error[DIAG_TEXT_BYTES];
 };
 
@@ -264,6 +271,15 @@ void space_forget(struct ioas *as);
 int queue_fail(struct ioas_queue *q, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4), cold));
 int queue_not_owner(struct ioas_queue *q) __attribute__((cold));
+int queue_wrong_kind(struct ioas_queue *q, const char *call) __attribute__((cold));
+
+/* A failure that is no surprise: its text is made when somebody asks. Return: -ENOENT. */
+static inline int queue_miss(struct ioas_queue *q, const char *what, uint64_t address)
+{
+	q->missed = what;
+	q->missed_address = address;
+	return -ENOENT;
+}
 
 static inline const void *this_thread(void)
 {
@@ -296,7 +312,7 @@ void mem_unuse(struct ioas_mem *mem);
 int mem_alloc_internal(struct ioas_ctx *ctx, uint64_t bytes, struct ioas_mem **mem);
 void mem_free_internal(struct ioas_mem *mem);
 
-/* kernel_map.c: hot calls on KERNEL spaces */
+/* kernel_map.c, kernel_records.c: hot calls on KERNEL spaces */
 int kernel_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count,
 		     uint32_t flags);
 int kernel_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count);

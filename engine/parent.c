@@ -36,29 +36,31 @@ int parent_map(struct ioas *parent, const struct ioas_mem *mem, uint32_t prot, b
 
 	if (!map)
 		return diag_fail(diag, -ENOMEM, "no memory for a mapping");
-	pthread_mutex_lock(&parent->maps_lock);
-	ret = cached ? vamap_reserve(&parent->cache, va, bytes) : 0;
-	pthread_mutex_unlock(&parent->maps_lock);
-	if (!ret)
-		ret = choose_iova(parent, va, bytes, iova);
+	ret = choose_iova(parent, va, bytes, iova);
 	if (ret) {
 		free(map);
 		return diag_fail(diag, ret, "parent: no room for %" PRIu64 " bytes: %s", bytes,
 				 strerror(-ret));
-	}
-	call = (struct be_map){ .iova = *iova, .bytes = bytes, .va = (void *)(uintptr_t)va,
-				.prot = prot };
-	ret = parent->ctx->be->ops->map(parent->be_space, &call, 1, &done, &crossings);
-	if (ret) {
-		iova_unclaim(&parent->iova, *iova, bytes);
-		free(map);
-		return ret;
 	}
 	map->extent.start = *iova;
 	map->extent.last = *iova + bytes - 1;
 	map->va = va;
 	map->prot = prot;
 	map->uncached = !cached;
+	pthread_mutex_lock(&parent->maps_lock);
+	ret = kernel_map_reserve(parent, map);
+	pthread_mutex_unlock(&parent->maps_lock);
+	if (ret)
+		diag_fail(diag, ret, "parent: no memory for the mapping cache");
+	call = (struct be_map){
+		.iova = *iova, .bytes = bytes, .va = (void *)(uintptr_t)va, .prot = prot
+	};
+	ret = ret ?: parent->ctx->be->ops->map(parent->be_space, &call, 1, &done, &crossings);
+	if (ret) {
+		iova_unclaim(&parent->iova, *iova, bytes);
+		free(map);
+		return ret;
+	}
 	pthread_mutex_lock(&parent->maps_lock);
 	kernel_map_enter(parent, map);
 	pthread_mutex_unlock(&parent->maps_lock);
@@ -73,12 +75,12 @@ void parent_unmap(struct ioas *parent, const struct ioas_mem *mem, uint64_t iova
 	struct kernel_map *map;
 
 	pthread_mutex_lock(&parent->maps_lock);
-	map = kernel_map_of(extents_find(&parent->maps, iova));
+	map = kernel_map_find(parent, iova);
 	kernel_map_hide(parent, map);
 	pthread_mutex_unlock(&parent->maps_lock);
 	parent->ctx->be->ops->unmap(parent->be_space, &call, 1, &done, &crossings);
 	pthread_mutex_lock(&parent->maps_lock);
-	extents_remove(&parent->maps, &map->extent);
+	kernel_map_leave(parent, map);
 	pthread_mutex_unlock(&parent->maps_lock);
 	free(map);
 	/* One that is still mapped after all keeps its IOVA. */
@@ -89,14 +91,14 @@ void parent_unmap(struct ioas *parent, const struct ioas_mem *mem, uint64_t iova
 void parent_hide(struct ioas *parent, uint64_t iova)
 {
 	pthread_mutex_lock(&parent->maps_lock);
-	kernel_map_hide(parent, kernel_map_of(extents_find(&parent->maps, iova)));
+	kernel_map_hide(parent, kernel_map_find(parent, iova));
 	pthread_mutex_unlock(&parent->maps_lock);
 }
 
 void parent_show(struct ioas *parent, uint64_t iova)
 {
 	pthread_mutex_lock(&parent->maps_lock);
-	kernel_map_show(parent, kernel_map_of(extents_find(&parent->maps, iova)));
+	kernel_map_show(parent, kernel_map_find(parent, iova));
 	pthread_mutex_unlock(&parent->maps_lock);
 }
 
@@ -125,7 +127,7 @@ bool parent_in_use(struct ioas *parent, uint64_t oa, uint64_t bytes, uint64_t *i
 	struct ioas *as;
 
 	pthread_mutex_lock(&ctx->lock);
-	cds_list_for_each_entry(as, &ctx->spaces, entry) {
+	cds_list_for_each_entry (as, &ctx->spaces, entry) {
 		if (as->parent != parent || search.found)
 			continue;
 		urcu_bp_read_lock();
@@ -144,7 +146,7 @@ int parent_settle(struct ioas *parent)
 	int ret = 0;
 
 	pthread_mutex_lock(&ctx->lock);
-	cds_list_for_each_entry(as, &ctx->spaces, entry)
+	cds_list_for_each_entry (as, &ctx->spaces, entry)
 		if (as->parent == parent && !ret)
 			ret = inval_commit_all(&as->inval);
 	pthread_mutex_unlock(&ctx->lock);

@@ -3,6 +3,7 @@
 #include "objects.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,15 @@ int queue_fail(struct ioas_queue *q, int code, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(q->error, sizeof(q->error), format, args);
 	va_end(args);
+	q->missed = NULL;
 	return code;
+}
+
+int queue_wrong_kind(struct ioas_queue *q, const char *call)
+{
+	return queue_fail(q, -EOPNOTSUPP,
+			  "%s is not for address spaces of kind %s (see ioas_kind_ops())", call,
+			  ioas_kind_name(q->as->kind));
 }
 
 int queue_not_owner(struct ioas_queue *q)
@@ -26,8 +35,13 @@ int queue_not_owner(struct ioas_queue *q)
 			 "queue %p belongs to another thread: ioas_queue_adopt()", (void *)q);
 }
 
-const char *ioas_queue_error(const struct ioas_queue *q)
+const char *ioas_queue_error(const struct ioas_queue *queue)
 {
+	struct ioas_queue *q = (struct ioas_queue *)queue; /* the text is a part that may change */
+
+	if (q->missed)
+		queue_fail(q, -ENOENT, "%s 0x%" PRIx64 " is not mapped", q->missed,
+			   q->missed_address);
 	return q->error;
 }
 

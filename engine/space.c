@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Address spaces: creation, destruction, and the parent that is made when none is given. */
-#include "objects.h"
+#include "kernel_map.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -92,6 +92,13 @@ static int check_mode(struct ioas_ctx *ctx, const struct ioas_opts *opts)
 		return bad(ctx, "batch_max: more than 4096");
 	if (opts->batch_ns && opts->batch_ns < NS_MIN)
 		return bad(ctx, "batch_ns: less than 100000");
+	return 0;
+}
+
+static int check_readers(struct ioas_ctx *ctx, const struct ioas_opts *opts)
+{
+	if (opts->readers && opts->kind != IOAS_KIND_KERNEL)
+		return bad(ctx, "readers: only KERNEL spaces have translations that go away");
 	return 0;
 }
 
@@ -243,10 +250,7 @@ static int make_kernel(struct ioas *as, const struct be_saved *saved)
 	struct be_space_attr attr = { .kind = IOAS_KIND_KERNEL, .saved = saved };
 	int ret;
 
-	pthread_mutex_init(&as->maps_lock, NULL);
-	as->maps = (struct extents)EXTENTS_INIT;
-	CDS_INIT_LIST_HEAD(&as->aliases);
-	ret = vamap_init(&as->cache);
+	ret = kernel_records_init(as);
 	if (ret)
 		return diag_fail(&as->ctx->diag, ret, "no memory for the mapping cache");
 	return backend_space(as, &attr);
@@ -351,10 +355,8 @@ static void unmake(struct ioas *as)
 		atomic_fetch_sub(&as->parent->children, 1);
 	}
 	pthread_mutex_unlock(&ctx->lock);
-	if (as->kind == IOAS_KIND_KERNEL) {
-		vamap_destroy(&as->cache);
-		pthread_mutex_destroy(&as->maps_lock);
-	}
+	if (as->kind == IOAS_KIND_KERNEL)
+		kernel_records_destroy(as);
 	if (as->has_iova)
 		iova_destroy(&as->iova);
 	free(as);
@@ -374,6 +376,7 @@ static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, const struct
 	as->kind = opts->kind;
 	as->mode = opts->mode;
 	as->page_mask = IOAS_PAGE_SIZE - 1;
+	as->readers = opts->readers;
 	as->format = opts->kind != IOAS_KIND_USER ? IOAS_FORMAT_NONE
 		     : opts->format		  ? opts->format
 						  : first_format(ctx);
@@ -454,6 +457,7 @@ int ioas_create(struct ioas_ctx *ctx, const struct ioas_opts *opts, struct ioas 
 	ret = check_kind(ctx, opts);
 	ret = ret ?: check_mode(ctx, opts);
 	ret = ret ?: check_parent(ctx, opts);
+	ret = ret ?: check_readers(ctx, opts);
 	ret = ret ?: check_ranges(ctx, opts);
 	ret = ret ?: check_data(ctx, opts);
 	ret = ret ?: make(ctx, opts, NULL, &as);

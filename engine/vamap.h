@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The mapping cache: virtual address to IOVA, a radix tree of three levels (1 GiB, 2 MiB, 4 KiB),
- * where an entry of any level can be a translation. A 2 MiB region costs 8 bytes, a 1 GiB region
- * 8 bytes.
+ * A map from addresses to translations (virtual address to IOVA: the mapping cache), or to objects
+ * (IOVA to the record of a mapping), of any granularity from 4 KiB on.
+ *
+ *   leaves   one entry per 2 MiB of address space, flat: reserved address space of which only what
+ *	      is written to becomes memory, a page of it per GiB. Most look-ups are this one load.
+ *   gibs     one entry per GiB, for ranges that are whole GiBs. Read when the leaf is empty.
+ *   nodes    below a leaf that is not one range: 32 entries of 64 KiB (256 bytes), or 512 of 4 KiB.
+ *	      The first finer range in a node of 64 KiB replaces it by one of 4 KiB.
  *
  *                 | find | insert | remove     X: the caller excludes them from each other
  *   find          |  -   |   -    |   -
@@ -11,12 +16,15 @@
  *
  * Finding takes no lock and writes nothing. Its linearisation point is the load of the entry that
  * holds the translation. Nodes are linked with release stores after they have been filled, and
- * stay until vamap_destroy(), so a reader can never meet freed memory; a translation that is
- * removed while it is being read is either found or not, and whoever removes it must wait for
- * readers (RCU) before the IOVA means something else.
+ * stay until vamap_destroy(), those that were replaced, too, so a reader can never meet freed
+ * memory; a translation that is removed while it is being read is either found or not, and
+ * whoever removes it must wait for readers (RCU) before the IOVA means something else. Memory is
+ * bounded by the addresses that were ever mapped: at most 256 bytes and 4 KiB for 2 MiB.
  *
- * One virtual address has one entry: the second mapping of the same address is not entered, and
- * insert says so.
+ * Budget of a hit: shift, load, test, add; with a node: mask, shift, load, test more.
+ *
+ * One address has one entry: the second mapping of the same address is not entered, and insert
+ * says so.
  */
 #ifndef ENGINE_VAMAP_H
 #define ENGINE_VAMAP_H
@@ -26,85 +34,131 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VAMAP_BITS	 48 /* of a user-space address: 47 on x86-64, 48 on arm64 */
-#define VAMAP_ROOT_SHIFT 30
-#define VAMAP_ROOT_LG2	 (VAMAP_BITS - VAMAP_ROOT_SHIFT)
-#define VAMAP_NODE_LG2	 9
-
-/* An entry: IOVA of its first byte | VAMAP_LEAF, address of a node | VAMAP_NODE, or 0. */
-#define VAMAP_LEAF  UINT64_C(1)
-#define VAMAP_NODE  UINT64_C(2)
-#define VAMAP_FLAGS UINT64_C(3)
-
-struct vamap_node {
-	_Atomic uint64_t entry[1 << VAMAP_NODE_LG2];
-};
-
-struct vamap {
-	_Atomic uint64_t *root; /* 1 << VAMAP_ROOT_LG2 entries, mostly untouched memory */
-	uint64_t nodes;
-};
-
-/* Return: 0 or -ENOMEM. */
-int vamap_init(struct vamap *map);
-void vamap_destroy(struct vamap *map);
-
-/* Make the nodes that vamap_insert() of this range will need. Return: 0 or -ENOMEM. */
-int vamap_reserve(struct vamap *map, uint64_t va, uint64_t bytes);
-
-/* After vamap_reserve(). Return: were all entries free? Those that were not keep what they hold. */
-bool vamap_insert(struct vamap *map, uint64_t va, uint64_t bytes, uint64_t iova);
-
-/* Remove the entries that translate @va to @iova, and so on for all of the range. */
-void vamap_remove(struct vamap *map, uint64_t va, uint64_t bytes, uint64_t iova);
-
-/* Bytes of nodes, without the root. */
-uint64_t vamap_bytes(const struct vamap *map);
+#ifdef __x86_64__
+#define VAMAP_BITS 47 /* of a user-space address */
+#else
+#define VAMAP_BITS 48
+#endif
+#define VAMAP_GIB_LG2	30
+#define VAMAP_LEAF_LG2	21
+#define VAMAP_NODE_LG2	16 /* what an entry of a coarse node covers, */
+#define VAMAP_PAGE_LG2	12 /* and of a fine one */
+#define VAMAP_CHUNK_LG2 21 /* leaves become writable so many bytes at a time */
+#define VAMAP_CHUNKS	((1 << (VAMAP_BITS - VAMAP_LEAF_LG2 + 3 - VAMAP_CHUNK_LG2)) + 1)
 
 /*
- * Find the translation of @va. Return: the entry's translation and in *run how many bytes from
- * @va on it covers; UINT64_MAX if there is none.
+ * An entry: what its first byte translates to | VAMAP_LEAF, or an object | VAMAP_LEAF; address of
+ * a node | VAMAP_NODE | (lg2 of what its entries cover - VAMAP_PAGE_LG2) << VAMAP_SHIFT; or 0.
+ * In gibs, VAMAP_NODE alone says that there has been something in the leaves below.
  */
-static inline uint64_t vamap_find(const struct vamap *map, uint64_t va, uint64_t *run)
+#define VAMAP_LEAF  UINT64_C(1)
+#define VAMAP_NODE  UINT64_C(2)
+#define VAMAP_SHIFT 2
+#define VAMAP_FLAGS UINT64_C(63)
+
+#define VAMAP_NONE UINT64_MAX
+
+struct vamap_slab;
+
+struct vamap {
+	_Atomic uint64_t *leaves;
+	_Atomic uint64_t *gibs; /* behind the leaves */
+	bool objects;
+	struct vamap_slab *slabs; /* memory of nodes; the first has room */
+	size_t slab_used;
+	uint64_t node_bytes;
+	uint64_t writable[VAMAP_CHUNKS / 64 + 1];
+};
+
+/* @objects: entries are pointers, even ones, rather than translations. Return: 0 or -ENOMEM. */
+int vamap_init(struct vamap *map, bool objects);
+void vamap_destroy(struct vamap *map);
+
+/* Can the range be held at all? */
+static inline bool vamap_covers(uint64_t addr, uint64_t bytes)
 {
-	unsigned int shift = VAMAP_ROOT_SHIFT;
-	uint64_t entry, offset;
-
-	if (__builtin_expect(va >> VAMAP_BITS != 0, 0))
-		return UINT64_MAX;
-	entry = atomic_load_explicit(&map->root[va >> shift], memory_order_acquire);
-	while (entry & VAMAP_NODE) {
-		const struct vamap_node *node =
-			(const struct vamap_node *)(uintptr_t)(entry & ~VAMAP_FLAGS);
-
-		shift -= VAMAP_NODE_LG2;
-		entry = atomic_load_explicit(
-			&node->entry[va >> shift & ((1 << VAMAP_NODE_LG2) - 1)],
-			memory_order_acquire);
-	}
-	if (__builtin_expect(!entry, 0))
-		return UINT64_MAX;
-	offset = va & ((UINT64_C(1) << shift) - 1);
-	*run = (UINT64_C(1) << shift) - offset;
-	return (entry & ~VAMAP_FLAGS) + offset;
+	return addr >> VAMAP_BITS == 0 && (addr + bytes - 1) >> VAMAP_BITS == 0;
 }
 
-/* Find the translation of a range that is contiguous in IOVA. *bytes: wanted, then found. */
-static inline uint64_t vamap_find_run(const struct vamap *map, uint64_t va, uint64_t *bytes)
-{
-	uint64_t run, done, next;
-	uint64_t iova = vamap_find(map, va, &run);
+/* Make the nodes that vamap_insert() of this range will need. Return: 0 or -ENOMEM. */
+int vamap_reserve(struct vamap *map, uint64_t addr, uint64_t bytes);
 
-	if (__builtin_expect(iova == UINT64_MAX || run >= *bytes, 1))
-		return iova;
-	for (done = run; done < *bytes; done += run) {
-		next = vamap_find(map, va + done, &run);
-		if (next != iova + done)
-			break;
+/*
+ * @value: what @addr translates to, or the object. Return: were all entries free? Those that were
+ * not keep what they hold. After vamap_reserve() memory is short only if the range was another's
+ * then; it counts as not free.
+ */
+bool vamap_insert(struct vamap *map, uint64_t addr, uint64_t bytes, uint64_t value);
+
+/* Remove the entries that hold what vamap_insert() of the same entered. */
+void vamap_remove(struct vamap *map, uint64_t addr, uint64_t bytes, uint64_t value);
+
+/* Memory in use: nodes, and the pages of the flat part that are not empty. For statistics: slow. */
+uint64_t vamap_bytes(const struct vamap *map);
+
+/* The entry for @addr and what it covers: 1 << *lg2 bytes around @addr. Return: 0 if there is none.
+ */
+static inline uint64_t vamap_entry(const struct vamap *map, uint64_t addr, unsigned int *lg2)
+{
+	uint64_t entry;
+
+	if (__builtin_expect(addr >> VAMAP_BITS != 0, 0))
+		return 0;
+	*lg2 = VAMAP_LEAF_LG2;
+	entry = atomic_load_explicit(&map->leaves[addr >> VAMAP_LEAF_LG2], memory_order_acquire);
+	if (__builtin_expect(entry & VAMAP_LEAF, 1))
+		return entry;
+	if (entry) {
+		_Atomic uint64_t *node = (_Atomic uint64_t *)(uintptr_t)(entry & ~VAMAP_FLAGS);
+		const uint64_t offset = addr & ((UINT64_C(1) << VAMAP_LEAF_LG2) - 1);
+
+		*lg2 = VAMAP_PAGE_LG2 + ((entry & VAMAP_FLAGS) >> VAMAP_SHIFT);
+		return atomic_load_explicit(&node[offset >> *lg2], memory_order_acquire);
 	}
-	if (done < *bytes)
-		*bytes = done;
-	return iova;
+	*lg2 = VAMAP_GIB_LG2;
+	entry = atomic_load_explicit(&map->gibs[addr >> VAMAP_GIB_LG2], memory_order_acquire);
+	return entry & VAMAP_LEAF ? entry : 0;
+}
+
+/*
+ * Find the translation of @addr. Return: it, and in *run how many bytes from @addr on its entry
+ * covers; VAMAP_NONE if there is none.
+ */
+static inline uint64_t vamap_find(const struct vamap *map, uint64_t addr, uint64_t *run)
+{
+	unsigned int lg2;
+	uint64_t entry = vamap_entry(map, addr, &lg2);
+	uint64_t offset;
+
+	if (__builtin_expect(!entry, 0))
+		return VAMAP_NONE;
+	offset = addr & ((UINT64_C(1) << lg2) - 1);
+	*run = (UINT64_C(1) << lg2) - offset;
+	return entry - VAMAP_LEAF + offset;
+}
+
+/* The object at @addr, or NULL. */
+static inline void *vamap_object(const struct vamap *map, uint64_t addr)
+{
+	unsigned int lg2;
+	uint64_t entry = vamap_entry(map, addr, &lg2);
+
+	return entry ? (void *)(uintptr_t)(entry - VAMAP_LEAF) : NULL;
+}
+
+/* vamap_find_run() beyond the first entry, which translates @run bytes to @found. */
+uint64_t vamap_extend_run(const struct vamap *map, uint64_t addr, uint64_t found, uint64_t run,
+			  uint64_t bytes);
+
+/* Find the translation of a range that is contiguous in IOVA. *bytes: wanted, then found. */
+static inline uint64_t vamap_find_run(const struct vamap *map, uint64_t addr, uint64_t *bytes)
+{
+	uint64_t run;
+	uint64_t found = vamap_find(map, addr, &run);
+
+	if (__builtin_expect(found != VAMAP_NONE && run < *bytes, 0))
+		*bytes = vamap_extend_run(map, addr, found, run, *bytes);
+	return found;
 }
 
 #endif

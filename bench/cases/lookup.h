@@ -6,6 +6,9 @@
  * random      addresses do not depend on results: look-ups overlap
  * dependent   the next address depends on the last result: they do not
  * hot         the same address again and again
+ *
+ * Addresses are in 8 GiB that are mapped in pieces of 2 MiB; or in 100000 regions of 64 KiB, 64 KiB
+ * apart.
  */
 #ifndef BENCH_CASES_LOOKUP_H
 #define BENCH_CASES_LOOKUP_H
@@ -18,6 +21,15 @@
 #define LOOKUP_BYTES	 (UINT64_C(1) << LOOKUP_BYTES_LG2)
 #define LOOKUP_PAGE_LG2	 21
 #define LOOKUP_PAGES	 (LOOKUP_BYTES >> LOOKUP_PAGE_LG2)
+
+#define LOOKUP_REGIONS	    UINT64_C(100000)
+#define LOOKUP_REGION_BYTES UINT64_C(65536)
+#define LOOKUP_STRIDE	    (2 * LOOKUP_REGION_BYTES)
+
+enum lookup_layout {
+	LOOKUP_SPAN,
+	LOOKUP_APART,
+};
 
 enum lookup_pattern {
 	LOOKUP_RANDOM,
@@ -34,14 +46,19 @@ static inline uint64_t lookup_next(uint64_t state)
 	return state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
 }
 
-static inline uint64_t lookup_va(uint64_t base, uint64_t state)
+static inline uint64_t lookup_va(enum lookup_layout layout, uint64_t base, uint64_t state)
 {
-	return base + (state >> (64 - LOOKUP_BYTES_LG2) & ~UINT64_C(63));
+	if (layout == LOOKUP_SPAN)
+		return base + (state >> (64 - LOOKUP_BYTES_LG2) & ~UINT64_C(63));
+	return base + ((state >> 32) * LOOKUP_REGIONS >> 32) * LOOKUP_STRIDE +
+	       (state >> 24 & (LOOKUP_REGION_BYTES - 64));
 }
 
-static inline __attribute__((always_inline)) int lookup_loop(struct bench_thread *t,
-							     uint64_t iterations, uint64_t base,
-							     lookup_fn lookup, void *arg)
+static inline __attribute__((always_inline)) int lookup_loop_in(struct bench_thread *t,
+								uint64_t iterations,
+								enum lookup_layout layout,
+								uint64_t base, lookup_fn lookup,
+								void *arg)
 {
 	enum lookup_pattern pattern = t->spec->args[0];
 	uint64_t state = 1 + t->index;
@@ -53,19 +70,20 @@ static inline __attribute__((always_inline)) int lookup_loop(struct bench_thread
 	case LOOKUP_RANDOM:
 		for (uint64_t i = 0; i < iterations; i++) {
 			state = lookup_next(state);
-			failed |= lookup(arg, lookup_va(base, state), &iova);
+			failed |= lookup(arg, lookup_va(layout, base, state), &iova);
 			sum += iova;
 		}
 		break;
 	case LOOKUP_DEPENDENT:
 		for (uint64_t i = 0; i < iterations; i++) {
 			state = lookup_next(state + (iova >> 63)); /* 0, but only we know */
-			failed |= lookup(arg, lookup_va(base, state), &iova);
+			failed |= lookup(arg, lookup_va(layout, base, state), &iova);
 		}
 		break;
 	case LOOKUP_HOT:
 		for (uint64_t i = 0; i < iterations; i++) {
-			failed |= lookup(arg, lookup_va(base, state), &iova);
+			bench_hide(state);
+			failed |= lookup(arg, lookup_va(layout, base, state), &iova);
 			sum += iova;
 		}
 		break;
@@ -74,19 +92,29 @@ static inline __attribute__((always_inline)) int lookup_loop(struct bench_thread
 	return failed ? bench_fail(t, "a look-up failed") : 0;
 }
 
-/* After the loop: 100000 look-ups against what @expected says of each page. */
+static inline __attribute__((always_inline)) int lookup_loop(struct bench_thread *t,
+							     uint64_t iterations, uint64_t base,
+							     lookup_fn lookup, void *arg)
+{
+	if (t->spec->args[1] == LOOKUP_SPAN)
+		return lookup_loop_in(t, iterations, LOOKUP_SPAN, base, lookup, arg);
+	return lookup_loop_in(t, iterations, LOOKUP_APART, base, lookup, arg);
+}
+
+/* After the loop: 100000 look-ups against what @expected says of each piece. */
 static inline int lookup_verify(struct bench_thread *t, uint64_t base, const uint64_t *expected,
 				lookup_fn lookup, void *arg)
 {
+	const bool span = t->spec->args[1] == LOOKUP_SPAN;
+	const uint64_t stride = span ? UINT64_C(1) << LOOKUP_PAGE_LG2 : LOOKUP_STRIDE;
 	uint64_t state = 4711;
 
 	for (unsigned int i = 0; i < 100000; i++) {
 		uint64_t offset, iova = 0, right;
 
 		state = lookup_next(state);
-		offset = lookup_va(0, state);
-		right = expected[offset >> LOOKUP_PAGE_LG2] +
-			(offset & ((UINT64_C(1) << LOOKUP_PAGE_LG2) - 1));
+		offset = lookup_va(t->spec->args[1], 0, state);
+		right = expected[offset / stride] + offset % stride;
 		if (lookup(arg, base + offset, &iova) || iova != right)
 			return bench_fail(
 				t, "offset 0x%" PRIx64 ": 0x%" PRIx64 ", expected 0x%" PRIx64,

@@ -1,170 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Virtual address to IOVA on a KERNEL space: 8 GiB in 4096 mappings of 2 MiB, mapped in random
- * order with IOVAs of the library's choice.
- *
- * The 8 GiB are addresses: one 2 MiB page is behind all of them (memfd, mapped 4096 times), as
- * translation never looks at the memory. Without a free huge page it is 512 pages of 4 KiB.
+ * Virtual address to IOVA on a KERNEL space: one look-up by a call (random, dependent), by the
+ * inline hit (hot), and the PRP list of a command of 128 KiB.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <linux/memfd.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <ioas/ioas.h>
-
 #include "cases.h"
-#include "lookup.h"
+#include "pieces.h"
 
-#define PAGE_BYTES (UINT64_C(1) << LOOKUP_PAGE_LG2)
-
-struct translate {
-	uint8_t *reserved; /* LOOKUP_BYTES and a page more, for alignment */
-	uint8_t *base;
-	int fd;
-	struct ioas_ctx *ctx;
-	struct ioas_mem *mem;
-	struct ioas *as;
-	struct ioas_queue *owner; /* the queue that mapped */
-	unsigned int mapped;
-	struct ioas_seg segs[LOOKUP_PAGES];
-	uint64_t expected[LOOKUP_PAGES];
-};
-
-static int map_file(struct translate *tr, int fd)
-{
-	int flags = MAP_SHARED | MAP_FIXED;
-
-	for (uint64_t i = 0; i < LOOKUP_PAGES; i++)
-		if (mmap(tr->base + i * PAGE_BYTES, PAGE_BYTES, PROT_READ | PROT_WRITE, flags, fd,
-			 0) == MAP_FAILED)
-			return -errno;
-	return 0;
-}
-
-static int make_memory(struct bench_thread *t, struct translate *tr)
-{
-	int ret;
-
-	tr->reserved = mmap(NULL, LOOKUP_BYTES + PAGE_BYTES, PROT_NONE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (tr->reserved == MAP_FAILED) {
-		tr->reserved = NULL;
-		return bench_fail(t, "mmap: %s", strerror(errno));
-	}
-	tr->base = (uint8_t *)(((uintptr_t)tr->reserved + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1));
-	tr->fd = memfd_create("bench", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
-	ret = tr->fd < 0 || ftruncate(tr->fd, PAGE_BYTES) ? -errno : map_file(tr, tr->fd);
-	if (!ret)
-		return 0;
-	if (tr->fd >= 0)
-		close(tr->fd);
-	tr->fd = memfd_create("bench", MFD_CLOEXEC);
-	ret = tr->fd < 0 || ftruncate(tr->fd, PAGE_BYTES) ? -errno : map_file(tr, tr->fd);
-	return ret ? bench_fail(t, "memory: %s", strerror(-ret)) : 0;
-}
-
-static int open_space(struct bench_thread *t, struct translate *tr)
-{
-	struct ioas_ctx_opts ctx_opts = { .size = sizeof(ctx_opts), .backend = "soft" };
-	struct ioas_opts opts = { .size = sizeof(opts), .kind = IOAS_KIND_KERNEL };
-	char text[160];
-	int ret;
-
-	ret = ioas_ctx_open(&ctx_opts, &tr->ctx);
-	if (ret)
-		return bench_fail(t, "ioas_ctx_open: %s", strerror(-ret));
-	ret = ioas_mem_register(tr->ctx, tr->base, LOOKUP_BYTES, &tr->mem);
-	ret = ret ?: ioas_create(tr->ctx, &opts, &tr->as);
-	ret = ret ?: ioas_queue_create(tr->as, &tr->owner);
-	if (!ret)
-		return 0;
-	ioas_ctx_error(tr->ctx, text, sizeof(text));
-	return bench_fail(t, "%s: %s", strerror(-ret), text);
-}
-
-/* In an order in which neighbours are far apart. */
-static int map_all(struct bench_thread *t, struct translate *tr)
-{
-	for (uint64_t i = 0; i < LOOKUP_PAGES; i++) {
-		uint64_t page = i * 1613 % LOOKUP_PAGES;
-		struct ioas_seg *seg = &tr->segs[i];
-		int ret;
-
-		seg->va = tr->base + page * PAGE_BYTES;
-		seg->bytes = PAGE_BYTES;
-		ret = ioas_map(tr->owner, seg->va, seg->bytes, IOAS_RW, &seg->iova);
-		if (ret)
-			return bench_fail(t, "ioas_map: %s: %s", strerror(-ret),
-					  ioas_queue_error(tr->owner));
-		tr->mapped++;
-		tr->expected[page] = seg->iova;
-	}
-	return 0;
-}
-
-static int setup(struct bench_thread *t)
-{
-	struct translate *tr = calloc(1, sizeof(*tr));
-
-	if (!tr)
-		return bench_fail(t, "no memory");
-	tr->fd = -1;
-	*t->shared = tr;
-	if (make_memory(t, tr) || open_space(t, tr))
-		return -1;
-	return map_all(t, tr);
-}
-
-static void teardown(struct bench_thread *t)
-{
-	struct translate *tr = *t->shared;
-
-	if (!tr)
-		return;
-	if (tr->owner)
-		ioas_queue_adopt(tr->owner);
-	for (unsigned int i = 0; i < tr->mapped; i++)
-		ioas_unmap(tr->owner, tr->segs[i].iova, tr->segs[i].bytes);
-	if (tr->owner)
-		ioas_queue_destroy(tr->owner);
-	if (tr->as)
-		ioas_destroy(tr->as);
-	if (tr->mem)
-		ioas_mem_free(tr->mem);
-	if (tr->ctx)
-		ioas_ctx_close(tr->ctx);
-	if (tr->reserved)
-		munmap(tr->reserved, LOOKUP_BYTES + PAGE_BYTES);
-	if (tr->fd >= 0)
-		close(tr->fd);
-	free(tr);
-}
-
-static int thread_setup(struct bench_thread *t)
-{
-	struct translate *tr = *t->shared;
-	struct ioas_queue *queue;
-	int ret = ioas_queue_create(tr->as, &queue);
-
-	if (ret)
-		return bench_fail(t, "ioas_queue_create: %s", strerror(-ret));
-	t->local = queue;
-	return 0;
-}
-
-static void thread_teardown(struct bench_thread *t)
-{
-	if (t->local)
-		ioas_queue_destroy(t->local);
-}
-
-static int lookup(void *queue, uint64_t va, uint64_t *iova)
+static inline __attribute__((always_inline)) int lookup_call(void *queue, uint64_t va,
+							     uint64_t *iova)
 {
 	size_t bytes = 64;
 
@@ -173,16 +19,38 @@ static int lookup(void *queue, uint64_t va, uint64_t *iova)
 
 static int run(struct bench_thread *t, uint64_t iterations)
 {
-	struct translate *tr = *t->shared;
+	struct pieces *p = *t->shared;
 
-	return lookup_loop(t, iterations, (uintptr_t)tr->base, lookup, t->local);
+	return lookup_loop(t, iterations, (uintptr_t)p->base, lookup_call, t->local);
 }
 
-static int check(struct bench_thread *t)
-{
-	struct translate *tr = *t->shared;
+struct hit {
+	struct ioas_queue *queue;
+	struct ioas_hit hit;
+};
 
-	return lookup_verify(t, (uintptr_t)tr->base, tr->expected, lookup, t->local);
+static inline __attribute__((always_inline)) int lookup_hit(void *arg, uint64_t va, uint64_t *iova)
+{
+	struct hit *hit = arg;
+	size_t bytes = 64;
+
+	return ioas_translate_hit(hit->queue, &hit->hit, (const void *)(uintptr_t)va, &bytes, iova);
+}
+
+static int run_hit(struct bench_thread *t, uint64_t iterations)
+{
+	struct hit hit = { .queue = t->local };
+	struct pieces *p = *t->shared;
+
+	return lookup_loop(t, iterations, (uintptr_t)p->base, lookup_hit, &hit);
+}
+
+static int check_hit(struct bench_thread *t)
+{
+	struct hit hit = { .queue = t->local };
+	struct pieces *p = *t->shared;
+
+	return lookup_verify(t, (uintptr_t)p->base, p->expected, lookup_hit, &hit);
 }
 
 /* The floor: a call that answers without looking. */
@@ -199,32 +67,134 @@ static int run_floor(struct bench_thread *t, uint64_t iterations)
 	return lookup_loop(t, iterations, UINT64_C(1) << 40, no_lookup, NULL);
 }
 
-#define TRANSLATE(pattern_name, pattern)                                                    \
-	{                                                                                   \
-		.name = "translate/" pattern_name,                                          \
-		.unit = "lookup",                                                           \
-		.units = 1,                                                                 \
-		.threads = 2,                                                               \
-		.flags = BENCH_KEEP,                                                        \
-		.floor = "floor/translate_call/" pattern_name,                              \
-		.peer = "peer/urcu_lfht/" pattern_name,                                     \
-		.args = { pattern },                                                        \
-		.setup = setup,                                                             \
-		.thread_setup = thread_setup,                                               \
-		.run = run,                                                                 \
-		.thread_check = check,                                                      \
-		.thread_teardown = thread_teardown,                                         \
-		.teardown = teardown,                                                       \
-	},                                                                                  \
-	{                                                                                   \
-		.name = "floor/translate_call/" pattern_name, .unit = "lookup", .units = 1, \
-		.role = BENCH_FLOOR, .args = { pattern }, .run = run_floor,                 \
+/* Lists. */
+
+#define COMMAND_BYTES	(UINT64_C(128) << 10)
+#define COMMAND_ENTRIES (COMMAND_BYTES / IOAS_PAGE_SIZE)
+
+/* Of a command inside the 8 GiB, at a page. */
+static uint64_t command_offset(uint64_t state)
+{
+	return (state >> (64 - LOOKUP_BYTES_LG2)) % (LOOKUP_BYTES - COMMAND_BYTES) &
+	       ~(IOAS_PAGE_SIZE - 1);
+}
+
+typedef int (*build_fn)(struct bench_thread *t, uint8_t *va, uint64_t *prp1, uint64_t *list);
+
+static inline __attribute__((always_inline)) int build_loop(struct bench_thread *t,
+							    uint64_t iterations, uint8_t *base,
+							    build_fn build)
+{
+	uint64_t list[COMMAND_ENTRIES], prp1 = 0, state = 1 + t->index, wrong = 0;
+
+	for (uint64_t i = 0; i < iterations; i++) {
+		state = lookup_next(state);
+		wrong |=
+			build(t, base + command_offset(state), &prp1, list) ^ (COMMAND_ENTRIES - 1);
+		bench_keep(&list[0]);
+	}
+	return wrong ? bench_fail(t, "a list of the wrong length") : 0;
+}
+
+static inline int build_ours(struct bench_thread *t, uint8_t *va, uint64_t *prp1, uint64_t *list)
+{
+	const struct iovec iov = { .iov_base = va, .iov_len = COMMAND_BYTES };
+
+	return ioas_nvme_prp(t->local, &iov, 1, prp1, list, COMMAND_ENTRIES);
+}
+
+static __attribute__((noinline)) int build_floor(struct bench_thread *t, uint8_t *va,
+						 uint64_t *prp1, uint64_t *list)
+{
+	uint64_t iova = (uintptr_t)va;
+
+	(void)t;
+	bench_hide(iova);
+	*prp1 = iova;
+	for (unsigned int i = 1; i < COMMAND_ENTRIES; i++)
+		list[i - 1] = iova + i * IOAS_PAGE_SIZE;
+	return COMMAND_ENTRIES - 1;
+}
+
+static int run_prp(struct bench_thread *t, uint64_t iterations)
+{
+	return build_loop(t, iterations, ((struct pieces *)*t->shared)->base, build_ours);
+}
+
+static int run_prp_floor(struct bench_thread *t, uint64_t iterations)
+{
+	return build_loop(t, iterations, NULL, build_floor);
+}
+
+static int check_prp(struct bench_thread *t)
+{
+	struct pieces *p = *t->shared;
+	uint64_t list[COMMAND_ENTRIES], state = 4711;
+
+	for (unsigned int i = 0; i < 1000; i++) {
+		uint64_t at, iova = 0;
+
+		state = lookup_next(state);
+		at = command_offset(state);
+		build_ours(t, p->base + at, &list[0], &list[1]);
+		for (unsigned int entry = 0; entry < COMMAND_ENTRIES; entry++)
+			if (pieces_lookup(t->local,
+					  (uintptr_t)p->base + at + entry * IOAS_PAGE_SIZE,
+					  &iova) ||
+			    iova != list[entry])
+				return bench_fail(t, "a wrong entry in a list");
+	}
+	return 0;
+}
+
+#define ON_PIECES                                                                      \
+	.flags = BENCH_KEEP, .setup = pieces_setup_plain, .teardown = pieces_teardown, \
+	.thread_setup = pieces_thread_setup, .thread_teardown = pieces_thread_teardown
+
+#define FLOOR(case_name, pattern, layout)                                                \
+	{                                                                                \
+		.name = "floor/translate_call/" case_name, .unit = "lookup", .units = 1, \
+		.role = BENCH_FLOOR, .args = { pattern, layout }, .run = run_floor,      \
 	}
 
+#define TRANSLATE(case_name, pattern, layout, peer_name, run_function, check_function) \
+	{ .name = "translate/" case_name,                                              \
+	  .unit = "lookup",                                                            \
+	  .units = 1,                                                                  \
+	  .threads = 2,                                                                \
+	  .floor = "floor/translate_call/" case_name,                                  \
+	  .peer = peer_name,                                                           \
+	  .args = { pattern, layout },                                                 \
+	  .run = run_function,                                                         \
+	  .thread_check = check_function,                                              \
+	  ON_PIECES },                                                                 \
+		FLOOR(case_name, pattern, layout)
+
 static const struct bench_case cases[] = {
-	TRANSLATE("random", LOOKUP_RANDOM),
-	TRANSLATE("dependent", LOOKUP_DEPENDENT),
-	TRANSLATE("hot", LOOKUP_HOT),
+	TRANSLATE("random", LOOKUP_RANDOM, LOOKUP_SPAN, "peer/urcu_lfht/random", run, pieces_check),
+	TRANSLATE("dependent", LOOKUP_DEPENDENT, LOOKUP_SPAN, "peer/urcu_lfht/dependent", run,
+		  pieces_check),
+	TRANSLATE("hot", LOOKUP_HOT, LOOKUP_SPAN, "peer/urcu_lfht/hot", run_hit, check_hit),
+	TRANSLATE("regions_64k", LOOKUP_RANDOM, LOOKUP_APART, NULL, run, pieces_check),
+	TRANSLATE("regions_64k_dependent", LOOKUP_DEPENDENT, LOOKUP_APART, NULL, run, pieces_check),
+	{
+		.name = "prp/128k",
+		.unit = "command",
+		.units = 1,
+		.threads = 2,
+		.floor = "floor/prp/128k",
+		.args = { 0, LOOKUP_SPAN },
+		.run = run_prp,
+		.thread_check = check_prp,
+		ON_PIECES,
+	},
+	{
+		.name = "floor/prp/128k",
+		.unit = "command",
+		.units = 1,
+		.role = BENCH_FLOOR,
+		.run = run_prp_floor,
+	},
 };
 
 const struct bench_table bench_translate_cases = BENCH_TABLE(cases);

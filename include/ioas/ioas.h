@@ -12,5 +12,6 @@
 #include <ioas/mem.h>
 #include <ioas/space.h>
 #include <ioas/map.h>
+#include <ioas/translate.h>
 
 #endif

@@ -145,21 +145,12 @@ uint64_t ioas_ticket(struct ioas_queue *q);
 bool ioas_ticket_done(const struct ioas_queue *q, uint64_t ticket);
 
 /**
- * ioas_translate - virtual address to IOVA, for KERNEL, PASSTHROUGH and CPU spaces
- * @bytes: in: wanted; out: length of the run that is contiguous in IOVA from @va, at most the
- *	input
- *
- * Takes no lock and does no atomic read-modify-write. Return: 0; -ENOENT not mapped;
- * -EOPNOTSUPP wrong kind; -EINVAL.
- */
-int ioas_translate(struct ioas_queue *q, const void *va, size_t *bytes, ioas_iova_t *iova);
-
-/**
  * ioas_lookup - IOVA to virtual address, as the table stands now
  * @prot: receives enum ioas_prot; may be NULL
  *
- * For tests and for diagnosis. Asks the kernel in CPU and VM spaces. Return: 0; -ENOENT not mapped,
- * or another error of the backend.
+ * For tests and for diagnosis, on any kind; it takes locks, which ioas_translate_iova() does not, and
+ * asks the kernel in CPU and VM spaces. Return: 0; -ENOENT not mapped, or another error of the
+ * backend.
  */
 int ioas_lookup(struct ioas_queue *q, ioas_iova_t iova, void **va, uint32_t *prot);
 

@@ -13,6 +13,8 @@
 extern "C" {
 #endif
 
+struct rcu_flavor_struct; /* <urcu/flavor.h> */
+
 /**
  * struct ioas_page_request - an access that waits for its page
  * @as: address space, which was created with a handler
@@ -64,6 +66,8 @@ typedef int (*ioas_page_request_fn)(void *arg, struct ioas_queue *queue,
  * @page_request: USER: called for an access that finds no page, or one with too few rights, of a
  *	device that can wait for it (ioas_caps.page_requests); NULL: such accesses are stopped
  * @page_request_arg: first argument of @page_request
+ * @readers: KERNEL: flavour of liburcu whose readers unmap waits for, NULL for none: see
+ *	<ioas/translate.h>
  *
  * Fields of other kinds than the space's must be 0.
  */
@@ -82,6 +86,7 @@ struct ioas_opts {
 	int32_t vm_fd;
 	ioas_page_request_fn page_request;
 	void *page_request_arg;
+	const struct rcu_flavor_struct *readers;
 };
 
 /**
