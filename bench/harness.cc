@@ -240,6 +240,8 @@ class Collector : public benchmark::BenchmarkReporter
 		for (const Run &run : group) {
 			runs.push_back(run);
 			runs.back().run_name.time_type.clear();
+			if (is_together(run))
+				runs.back().run_name.threads.clear();
 			if (run.run_type == Run::RT_Iteration)
 				take_sample(runs.back());
 		}
@@ -266,6 +268,15 @@ class Collector : public benchmark::BenchmarkReporter
 	bool wants_json;
 	std::ofstream file;
 	std::vector<Run> runs;
+
+	// Then its name says how many threads it has.
+	bool is_together(const Run &run)
+	{
+		const bench_row *row =
+			bench_report_find(report, run.run_name.function_name.c_str());
+
+		return row && (row->spec->flags & BENCH_TOGETHER);
+	}
 
 	bench_row *row_of(const Run &run)
 	{

@@ -41,6 +41,7 @@ enum bench_role {
 enum bench_flags {
 	BENCH_KEEP = 1 << 0,   /* costly setup: keep it over repetitions, until the program ends */
 	BENCH_HIDDEN = 1 << 1, /* runs only when its full name is asked for */
+	BENCH_TOGETHER = 1 << 2, /* one row, of all its threads, with the name of the case */
 };
 
 struct bench_case;

@@ -20,7 +20,7 @@ int bench_fail(struct bench_thread *t, const char *format, ...)
 
 static void row_name(char *name, const struct bench_case *spec, unsigned int threads)
 {
-	if (threads > 1)
+	if (threads > 1 && !(spec->flags & BENCH_TOGETHER))
 		snprintf(name, BENCH_NAME_BYTES, "%s/threads:%u", spec->name, threads);
 	else
 		snprintf(name, BENCH_NAME_BYTES, "%s", spec->name);
@@ -63,6 +63,8 @@ static int all_rows(struct bench_report *report)
 			const struct bench_case *spec = &bench_tables[i]->cases[j];
 			unsigned int threads = 1;
 
+			if (spec->flags & BENCH_TOGETHER)
+				threads = spec->threads;
 			do {
 				struct bench_row *row = &report->rows[report->count++];
 

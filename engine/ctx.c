@@ -102,7 +102,7 @@ void ctx_free(struct ioas_ctx *ctx)
 	free(ctx);
 }
 
-int ctx_new(const struct ioas_ctx_opts *given, ctx_open_fn open, void *arg, struct ioas_ctx **out)
+int ctx_make(const struct ioas_ctx_opts *given, ctx_open_fn open, void *arg, struct ioas_ctx **out)
 {
 	struct ioas_ctx_opts opts;
 	struct ioas_ctx *ctx;
@@ -144,7 +144,7 @@ int ctx_new(const struct ioas_ctx_opts *given, ctx_open_fn open, void *arg, stru
 
 int ioas_ctx_open(const struct ioas_ctx_opts *opts, struct ioas_ctx **ctx)
 {
-	return ctx_new(opts, open_backend, NULL, ctx);
+	return ctx_make(opts, open_backend, NULL, ctx);
 }
 
 /* Memory that the user registered. */

@@ -583,7 +583,7 @@ int ioas_ctx_restore(const struct ioas_ctx_opts *opts, const int *fds, unsigned 
 		return -EINVAL;
 	r.at = description;
 	r.end = r.at + info.st_size;
-	ret = ctx_new(opts, open_restored, &r, ctx);
+	ret = ctx_make(opts, open_restored, &r, ctx);
 	munmap(description, info.st_size);
 	return ret;
 }

@@ -97,7 +97,7 @@ static void forget(struct ioas_queue *q, struct kernel_map *map)
 }
 
 /* Text of what the backend said last. */
-static int backend_said(struct ioas_queue *q, int ret)
+int queue_backend_said(struct ioas_queue *q, int ret)
 {
 	char text[DIAG_TEXT_BYTES];
 
@@ -115,7 +115,7 @@ static int map_all(struct ioas_queue *q, const struct be_map *calls, unsigned in
 	counter_add(&q->counters, COUNTER_MAP_CROSSINGS, crossings);
 	if (!ret)
 		return 0;
-	backend_said(q, ret);
+	queue_backend_said(q, ret);
 	for (unsigned int i = 0; i < done; i++) {
 		struct be_unmap one = { .iova = calls[i].iova, .bytes = calls[i].bytes };
 
@@ -344,7 +344,7 @@ static int unmap_claimed(struct ioas_queue *q, struct kernel_map *list, struct b
 	}
 	ret = ops->unmap(q->as->be_space, calls, count, done, &crossings);
 	counter_add(&q->counters, COUNTER_UNMAP_CROSSINGS, crossings);
-	return ret ? backend_said(q, ret) : 0;
+	return ret ? queue_backend_said(q, ret) : 0;
 }
 
 static void finish_run(struct ioas_queue *q, struct kernel_map *map, const struct kernel_map *end,

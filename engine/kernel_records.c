@@ -17,8 +17,8 @@ int kernel_records_init(struct ioas *as)
 	pthread_mutex_init(&as->maps_lock, NULL);
 	as->maps = (struct extents)EXTENTS_INIT;
 	CDS_INIT_LIST_HEAD(&as->aliases);
-	ret = vamap_init(&as->cache, false);
-	return ret ?: vamap_init(&as->reverse, false);
+	ret = vamap_init(&as->cache, VAMAP_TRANSLATIONS);
+	return ret ?: vamap_init(&as->reverse, VAMAP_TRANSLATIONS);
 }
 
 void kernel_records_destroy(struct ioas *as)

@@ -76,10 +76,55 @@ void mem_unuse(struct ioas_mem *mem)
 	pthread_mutex_unlock(&mem->ctx->mem_lock);
 }
 
+bool mem_overlaps(struct ioas_ctx *ctx, uint64_t start, uint64_t last)
+{
+	bool overlaps;
+
+	pthread_mutex_lock(&ctx->mem_lock);
+	overlaps = extents_overlap(&ctx->mems, start, last);
+	pthread_mutex_unlock(&ctx->mem_lock);
+	return overlaps;
+}
+
+/* Pin and account. ctx->lock is held. */
+static int pin(struct ioas_ctx *ctx, const struct be_mem_attr *attr, struct be_mem **be_mem)
+{
+	int ret = ctx->be->ops->mem_add(ctx->be, attr, be_mem);
+
+	if (!ret)
+		atomic_fetch_add_explicit(&ctx->bytes_pinned, attr->bytes, memory_order_relaxed);
+	return ret;
+}
+
+static void unpin(struct ioas_ctx *ctx, struct be_mem *be_mem, uint64_t bytes)
+{
+	ctx->be->ops->mem_del(be_mem);
+	atomic_fetch_sub_explicit(&ctx->bytes_pinned, bytes, memory_order_relaxed);
+}
+
+int mem_pin(struct ioas_ctx *ctx, uint64_t va, uint64_t bytes, struct be_mem **be_mem)
+{
+	const struct be_mem_attr attr = {
+		.va = (void *)(uintptr_t)va, .bytes = bytes, .page_bytes = IOAS_PAGE_SIZE, .fd = -1
+	};
+	int ret;
+
+	pthread_mutex_lock(&ctx->lock);
+	ret = pin(ctx, &attr, be_mem);
+	pthread_mutex_unlock(&ctx->lock);
+	return ret;
+}
+
+void mem_unpin(struct ioas_ctx *ctx, struct be_mem *be_mem, uint64_t bytes)
+{
+	pthread_mutex_lock(&ctx->lock);
+	unpin(ctx, be_mem, bytes);
+	pthread_mutex_unlock(&ctx->lock);
+}
+
 /* Pin, and enter in the registry. ctx->lock is held. @saved: see struct be_mem_attr. */
 static int mem_add(struct ioas_mem *mem, const struct be_saved *saved)
 {
-	struct ioas_ctx *ctx = mem->ctx;
 	struct be_mem_attr attr = {
 		.va = (void *)(uintptr_t)mem->extent.start,
 		.bytes = mem_bytes(mem),
@@ -91,23 +136,17 @@ static int mem_add(struct ioas_mem *mem, const struct be_saved *saved)
 
 	if (ret)
 		return ret;
-	ret = ctx->be->ops->mem_add(ctx->be, &attr, &mem->be_mem);
-	if (ret) {
+	ret = pin(mem->ctx, &attr, &mem->be_mem);
+	if (ret)
 		registry_remove(mem);
-		return ret;
-	}
-	atomic_fetch_add_explicit(&ctx->bytes_pinned, attr.bytes, memory_order_relaxed);
-	return 0;
+	return ret;
 }
 
 /* ctx->lock is held. */
 static void mem_remove(struct ioas_mem *mem)
 {
-	struct ioas_ctx *ctx = mem->ctx;
-
-	ctx->be->ops->mem_del(mem->be_mem);
+	unpin(mem->ctx, mem->be_mem, mem_bytes(mem));
 	registry_remove(mem);
-	atomic_fetch_sub_explicit(&ctx->bytes_pinned, mem_bytes(mem), memory_order_relaxed);
 }
 
 static void mem_release(struct ioas_mem *mem)
@@ -292,7 +331,8 @@ static int mem_announce(struct ioas_mem *mem)
 	pthread_mutex_lock(&ctx->lock);
 	ret = mem_add(mem, NULL);
 	if (!ret && ctx->auto_parent) {
-		ret = parent_map(ctx->auto_parent, mem, IOAS_RW, true, &mem->parent_iova);
+		ret = parent_map(ctx->auto_parent, mem->extent.start, mem_bytes(mem), IOAS_RW, true,
+				 &mem->parent_iova);
 		mem->in_parent = !ret;
 		if (ret)
 			mem_remove(mem);
@@ -493,7 +533,7 @@ static int leave_parent(struct ioas_mem *mem)
 	if (ret)
 		parent_show(ctx->auto_parent, mem->parent_iova);
 	else
-		parent_unmap(ctx->auto_parent, mem, mem->parent_iova);
+		parent_unmap(ctx->auto_parent, mem->parent_iova, mem_bytes(mem));
 	return ret;
 }
 
@@ -503,6 +543,7 @@ int ioas_mem_free(struct ioas_mem *mem)
 	int ret = 0;
 
 	pthread_mutex_lock(&ctx->admin);
+	regcache_forget_mem(ctx, mem->extent.start, mem_bytes(mem));
 	if (!set_dying(mem, true)) {
 		say_where(mem);
 		ret = -EBUSY;

@@ -169,6 +169,8 @@ struct ioas {
 	bool has_inval;
 	struct iova iova;
 
+	struct ioas_regcache *regcache; /* KERNEL: or NULL; under admin */
+
 	/* KERNEL. What readers read of it and writers write is in lines of cache of its own. */
 	struct vamap cache __attribute__((aligned(64)));
 	struct vamap reverse;
@@ -213,6 +215,8 @@ struct ioas_queue {
 	_Atomic(const void *) owner; /* the owning thread's pointer */
 	struct ioas *as;
 	struct inval_source *source; /* USER */
+	_Atomic uint32_t *reg_holds; /* what it holds of each registration, or NULL (regcache.h) */
+	_Atomic uint64_t reg_gets;   /* begun and ended: odd inside a get */
 	uint32_t pending;	     /* ranges unmapped since the last commit of its own */
 
 	/* The thread's working state. */
@@ -248,7 +252,7 @@ struct ioas_window {
 
 /* Makes a context on the backend that @open opens in ctx->be; it sets ctx->why, too. */
 typedef int (*ctx_open_fn)(struct ioas_ctx *ctx, const struct ioas_ctx_opts *opts, void *arg);
-int ctx_new(const struct ioas_ctx_opts *opts, ctx_open_fn open, void *arg, struct ioas_ctx **ctx);
+int ctx_make(const struct ioas_ctx_opts *opts, ctx_open_fn open, void *arg, struct ioas_ctx **ctx);
 void ctx_free(struct ioas_ctx *ctx);
 const struct be_ops *ctx_find_backend(const char *name);
 
@@ -308,6 +312,13 @@ void queue_harvest(struct ioas_queue *q);
 struct ioas_mem *mem_use(struct ioas_ctx *ctx, uint64_t va, uint64_t bytes);
 void mem_unuse(struct ioas_mem *mem);
 
+/* Is some of the range in the user's memory? */
+bool mem_overlaps(struct ioas_ctx *ctx, uint64_t start, uint64_t last);
+
+/* Pin and account memory that is in no registry. Return: 0, or an error that the diag explains. */
+int mem_pin(struct ioas_ctx *ctx, uint64_t va, uint64_t bytes, struct be_mem **be_mem);
+void mem_unpin(struct ioas_ctx *ctx, struct be_mem *be_mem, uint64_t bytes);
+
 /* For page tables. ctx->lock is held. */
 int mem_alloc_internal(struct ioas_ctx *ctx, uint64_t bytes, struct ioas_mem **mem);
 void mem_free_internal(struct ioas_mem *mem);
@@ -315,6 +326,7 @@ void mem_free_internal(struct ioas_mem *mem);
 /* kernel_map.c, kernel_records.c: hot calls on KERNEL spaces */
 int kernel_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count,
 		     uint32_t flags);
+int queue_backend_said(struct ioas_queue *q, int ret); /* takes over the backend's text */
 int kernel_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count);
 void kernel_unmap_all(struct ioas *as);
 
@@ -325,9 +337,9 @@ bool kernel_find_va(struct ioas *as, uint64_t va, uint64_t bytes, uint64_t *iova
 /* parent.c: what the library itself maps in a KERNEL space: memory under children, tables */
 
 /* @cached: children find it. Return: 0, or an error that the diag explains. */
-int parent_map(struct ioas *parent, const struct ioas_mem *mem, uint32_t prot, bool cached,
+int parent_map(struct ioas *parent, uint64_t va, uint64_t bytes, uint32_t prot, bool cached,
 	       uint64_t *iova);
-void parent_unmap(struct ioas *parent, const struct ioas_mem *mem, uint64_t iova);
+void parent_unmap(struct ioas *parent, uint64_t iova, uint64_t bytes);
 
 /* Children do not find it any more, or do again. */
 void parent_hide(struct ioas *parent, uint64_t iova);
@@ -338,6 +350,13 @@ bool parent_in_use(struct ioas *parent, uint64_t oa, uint64_t bytes, uint64_t *i
 
 /* Complete what the children of @parent have pending. */
 int parent_settle(struct ioas *parent);
+
+/* regcache.c: what a queue holds. The first is its thread's; the second under ctx->lock. */
+int regcache_queue_begin(struct ioas_queue *q);
+void regcache_queue_end(struct ioas_queue *q);
+
+/* ioas_mem_free(): no get finds it, and what is not held of it is unmapped. Under admin. */
+void regcache_forget_mem(struct ioas_ctx *ctx, uint64_t va, uint64_t bytes);
 
 /* user_map.c: hot calls on USER spaces */
 int user_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count, uint32_t flags,

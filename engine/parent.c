@@ -23,11 +23,9 @@ static int choose_iova(struct ioas *parent, uint64_t va, uint64_t bytes, uint64_
 	return iova_take_long(iova, bytes, start);
 }
 
-int parent_map(struct ioas *parent, const struct ioas_mem *mem, uint32_t prot, bool cached,
+int parent_map(struct ioas *parent, uint64_t va, uint64_t bytes, uint32_t prot, bool cached,
 	       uint64_t *iova)
 {
-	const uint64_t va = mem->extent.start;
-	const uint64_t bytes = mem->extent.last - va + 1;
 	struct diag *diag = &parent->ctx->diag;
 	struct kernel_map *map = calloc(1, sizeof(*map));
 	unsigned int done, crossings = 0;
@@ -67,9 +65,8 @@ int parent_map(struct ioas *parent, const struct ioas_mem *mem, uint32_t prot, b
 	return 0;
 }
 
-void parent_unmap(struct ioas *parent, const struct ioas_mem *mem, uint64_t iova)
+void parent_unmap(struct ioas *parent, uint64_t iova, uint64_t bytes)
 {
-	const uint64_t bytes = mem->extent.last - mem->extent.start + 1;
 	struct be_unmap call = { .iova = iova, .bytes = bytes };
 	unsigned int done, crossings = 0;
 	struct kernel_map *map;

@@ -189,6 +189,7 @@ int ioas_queue_destroy(struct ioas_queue *q)
 			    atomic_load_explicit(&q->counters.value[i], memory_order_relaxed));
 	if (q->source)
 		inval_source_put(&as->inval, q->source);
+	regcache_queue_end(q);
 	pthread_mutex_unlock(&ctx->lock);
 	free(q->quarantine.ring);
 	free(q);

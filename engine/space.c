@@ -424,7 +424,8 @@ int auto_parent_get(struct ioas_ctx *ctx, struct ioas **parent)
 
 		if (mem->internal)
 			continue;
-		ret = parent_map(*parent, mem, IOAS_RW, true, &mem->parent_iova);
+		ret = parent_map(*parent, at->start, at->last - at->start + 1, IOAS_RW, true,
+				 &mem->parent_iova);
 		mem->in_parent = !ret;
 	}
 	ctx->auto_parent = *parent;
@@ -480,6 +481,9 @@ static int check_unused(struct ioas *as)
 	unsigned int children = atomic_load(&as->children);
 	unsigned int queues = as->queue_count - (as->request_queue ? 1 : 0);
 
+	if (as->regcache)
+		return diag_fail(&as->ctx->diag, -EBUSY,
+				 "address space: it has a registration cache");
 	if (as->devices || queues || as->windows || children)
 		return diag_fail(
 			&as->ctx->diag, -EBUSY,

@@ -44,7 +44,7 @@ static int map_table(void **table)
 	return -ENOMEM;
 }
 
-int vamap_init(struct vamap *map, bool objects)
+int vamap_init(struct vamap *map, uint64_t step)
 {
 	void *table;
 
@@ -53,7 +53,7 @@ int vamap_init(struct vamap *map, bool objects)
 		return -ENOMEM;
 	map->leaves = table;
 	map->gibs = map->leaves + LEAVES_BYTES / sizeof(map->leaves[0]);
-	map->objects = objects;
+	map->step = step;
 	return 0;
 }
 
@@ -151,7 +151,7 @@ static unsigned int node_lg2(uint64_t entry)
 /* What the same entry holds @bytes further on. */
 static uint64_t further(const struct vamap *map, uint64_t value, uint64_t bytes)
 {
-	return map->objects || !value ? value : value + bytes;
+	return value ? value + bytes * map->step : 0;
 }
 
 /* Link a node of entries of 1 << @lg2 under @leaf, with what is there already. */
@@ -279,7 +279,7 @@ static bool change_part(struct vamap *map, const struct piece *piece, uint64_t v
 
 	for (uint64_t addr = piece->addr; addr < piece->end; addr += UINT64_C(1) << lg2)
 		all &= set_or_clear(&node_of(entry)[(addr & mask) >> lg2],
-				    further(map, value, addr - piece->addr), set);
+				    value + (addr - piece->addr) * map->step, set);
 	return all;
 }
 
@@ -306,8 +306,7 @@ static bool change_range(struct vamap *map, uint64_t addr, uint64_t bytes, uint6
 
 	for (; addr < end; addr = piece.end) {
 		piece = piece_at(map, addr, end);
-		all &= change_piece(map, &piece, map->objects ? value : value + (addr - start),
-				    set);
+		all &= change_piece(map, &piece, value + (addr - start) * map->step, set);
 	}
 	return all;
 }

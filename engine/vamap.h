@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A map from addresses to translations (virtual address to IOVA: the mapping cache), or to objects
- * (IOVA to the record of a mapping), of any granularity from 4 KiB on.
+ * A map from addresses to translations (virtual address to IOVA: the mapping cache; and back), of any
+ * granularity from 4 KiB on.
  *
  *   leaves   one entry per 2 MiB of address space, flat: reserved address space of which only what
  *	      is written to becomes memory, a page of it per GiB. Most look-ups are this one load.
@@ -47,8 +47,8 @@
 #define VAMAP_CHUNKS	((1 << (VAMAP_BITS - VAMAP_LEAF_LG2 + 3 - VAMAP_CHUNK_LG2)) + 1)
 
 /*
- * An entry: what its first byte translates to | VAMAP_LEAF, or an object | VAMAP_LEAF; address of
- * a node | VAMAP_NODE | (lg2 of what its entries cover - VAMAP_PAGE_LG2) << VAMAP_SHIFT; or 0.
+ * An entry: what its first byte translates to | VAMAP_LEAF; address of a node | VAMAP_NODE |
+ * (lg2 of what its entries cover - VAMAP_PAGE_LG2) << VAMAP_SHIFT; or 0.
  * In gibs, VAMAP_NODE alone says that there has been something in the leaves below.
  */
 #define VAMAP_LEAF  UINT64_C(1)
@@ -62,16 +62,20 @@ struct vamap_slab;
 
 struct vamap {
 	_Atomic uint64_t *leaves;
-	_Atomic uint64_t *gibs; /* behind the leaves */
-	bool objects;
+	_Atomic uint64_t *gibs;	  /* behind the leaves */
+	uint64_t step;		  /* what a value grows by with each byte */
 	struct vamap_slab *slabs; /* memory of nodes; the first has room */
 	size_t slab_used;
 	uint64_t node_bytes;
 	uint64_t writable[VAMAP_CHUNKS / 64 + 1];
 };
 
-/* @objects: entries are pointers, even ones, rather than translations. Return: 0 or -ENOMEM. */
-int vamap_init(struct vamap *map, bool objects);
+/*
+ * @step: what an entry of one byte further holds more: a translation grows by 1, others may have the
+ * translation in higher bits. Values have bit 0 clear. Return: 0 or -ENOMEM.
+ */
+#define VAMAP_TRANSLATIONS 1
+int vamap_init(struct vamap *map, uint64_t step);
 void vamap_destroy(struct vamap *map);
 
 /* Can the range be held at all? */
@@ -84,7 +88,7 @@ static inline bool vamap_covers(uint64_t addr, uint64_t bytes)
 int vamap_reserve(struct vamap *map, uint64_t addr, uint64_t bytes);
 
 /*
- * @value: what @addr translates to, or the object. Return: were all entries free? Those that were
+ * @value: what @addr translates to. Return: were all entries free? Those that were
  * not keep what they hold. After vamap_reserve() memory is short only if the range was another's
  * then; it counts as not free.
  */
@@ -135,15 +139,6 @@ static inline uint64_t vamap_find(const struct vamap *map, uint64_t addr, uint64
 	offset = addr & ((UINT64_C(1) << lg2) - 1);
 	*run = (UINT64_C(1) << lg2) - offset;
 	return entry - VAMAP_LEAF + offset;
-}
-
-/* The object at @addr, or NULL. */
-static inline void *vamap_object(const struct vamap *map, uint64_t addr)
-{
-	unsigned int lg2;
-	uint64_t entry = vamap_entry(map, addr, &lg2);
-
-	return entry ? (void *)(uintptr_t)(entry - VAMAP_LEAF) : NULL;
 }
 
 /* vamap_find_run() beyond the first entry, which translates @run bytes to @found. */

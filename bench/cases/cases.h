@@ -12,6 +12,7 @@ extern const struct bench_table bench_window_cases;
 extern const struct bench_table bench_iova_cases;
 extern const struct bench_table bench_translate_cases;
 extern const struct bench_table bench_reader_cases;
+extern const struct bench_table bench_regcache_cases;
 extern const struct bench_table bench_urcu_peers;
 extern const struct bench_table bench_dpdk_peers;
 

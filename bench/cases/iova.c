@@ -122,17 +122,18 @@ static int check(struct bench_thread *t)
 	return 0;
 }
 
-#define IOVA(case_name, class)                                                        \
-	{                                                                             \
-		.name = "iova/" case_name, .unit = "IOVA", .units = 1, .threads = 2,  \
-		.floor = "floor/locked_add", .args = { class }, .setup = setup,       \
-		.thread_setup = thread_setup, .run = run, .thread_check = check,      \
-		.thread_teardown = thread_teardown, .teardown = teardown,             \
+#define IOVA(case_name, class, how)                                                                \
+	{                                                                                          \
+		.name = "iova/" case_name, .unit = "IOVA", .units = 1, .threads = 2, .flags = how, \
+		.floor = "floor/locked_add", .args = { class }, .setup = setup,                    \
+		.thread_setup = thread_setup, .run = run, .thread_check = check,                   \
+		.thread_teardown = thread_teardown, .teardown = teardown,                          \
 	}
 
 static const struct bench_case cases[] = {
-	IOVA("4k", 0),
-	IOVA("2m", 9),
+	IOVA("4k", 0, 0),
+	IOVA("2m", 9, 0),
+	IOVA("2m_2threads", 9, BENCH_TOGETHER),
 };
 
 const struct bench_table bench_iova_cases = BENCH_TABLE(cases);

@@ -154,6 +154,8 @@ void pieces_teardown(struct bench_thread *t)
 	if (!p || --p->users)
 		return;
 	keep(NULL, p);
+	if (p->cache)
+		ioas_regcache_destroy(p->cache);
 	if (p->owner)
 		ioas_queue_adopt(p->owner);
 	for (uint64_t i = 0; i < p->mapped; i++)

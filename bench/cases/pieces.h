@@ -13,8 +13,9 @@
 
 #include "lookup.h"
 
-#define PIECES_SPARE (UINT64_C(1) << LOOKUP_PAGE_LG2) /* registered, not mapped, behind the rest \
-						       */
+#define PIECES_SPARE                                                                \
+	(UINT64_C(1) << LOOKUP_PAGE_LG2) /* registered, not mapped, behind the rest \
+					  */
 
 struct pieces {
 	enum lookup_layout layout;
@@ -32,7 +33,9 @@ struct pieces {
 	struct ioas *as;
 	struct ioas_queue *owner; /* the queue that mapped */
 	uint64_t mapped;
-	uint64_t *expected; /* IOVA of each piece */
+	uint64_t *expected;	     /* IOVA of each piece */
+	struct ioas_regcache *cache; /* regcache.c */
+	uint64_t watch;		     /* its mode */
 };
 
 /* The case's args[1] is the layout. @readers: as in struct ioas_opts. */

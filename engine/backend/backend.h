@@ -225,7 +225,10 @@ struct be_ops {
 	void (*close)(struct be *be); /* everything under it has been destroyed */
 	void (*caps)(struct be *be, struct be_caps *caps);
 
-	/* Pin and account. mem_del() is called when nothing maps the memory any more. */
+	/*
+	 * Pin and account. mem_del() is called when nothing maps the memory any more, or when the
+	 * program has replaced it: what is mapped then stays mapped, with the pages that it has.
+	 */
 	int (*mem_add)(struct be *be, const struct be_mem_attr *attr, struct be_mem **mem);
 	void (*mem_del)(struct be_mem *mem);
 

@@ -13,5 +13,6 @@
 #include <ioas/space.h>
 #include <ioas/map.h>
 #include <ioas/translate.h>
+#include <ioas/regcache.h>
 
 #endif

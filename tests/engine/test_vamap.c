@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The mapping cache by itself against a list of ranges: every granularity in one GiB after the
- * other, ranges over borders, overlaps, objects; and how much memory it takes.
+ * other, ranges over borders, overlaps; and how much memory it takes.
  */
 #include "rig.h"
 
@@ -22,7 +22,6 @@ struct book {
 	struct range ranges[RANGES];
 	unsigned int count;
 	uint64_t seed;
-	bool objects;
 };
 
 static uint64_t draw(struct book *b, uint64_t below)
@@ -53,10 +52,6 @@ static void check_at(const struct book *b, uint64_t addr)
 	const struct range *range = range_at(b, addr);
 	uint64_t run = 0, found;
 
-	if (b->objects) {
-		assert_true((uintptr_t)vamap_object(&b->map, addr) == (range ? range->value : 0));
-		return;
-	}
 	found = vamap_find(&b->map, addr, &run);
 	if (!range) {
 		assert_true(found == VAMAP_NONE);
@@ -97,7 +92,7 @@ static void add(struct book *b)
 	if (addr + range.bytes > BASE + SPAN)
 		return;
 	taken = overlaps(b, addr, range.bytes);
-	if (taken && (b->objects || draw(b, 4)))
+	if (taken && draw(b, 4))
 		return;
 	assert_int_equal(vamap_reserve(&b->map, addr, range.bytes), 0);
 	assert_int_equal(vamap_insert(&b->map, addr, range.bytes, range.value), !taken);
@@ -114,8 +109,7 @@ static void against_a_list(void **state)
 	for (uint64_t seed = 1; seed <= 8; seed++) {
 		memset(&b, 0, sizeof(b));
 		b.seed = seed;
-		b.objects = *state != NULL;
-		assert_int_equal(vamap_init(&b.map, b.objects), 0);
+		assert_int_equal(vamap_init(&b.map, VAMAP_TRANSLATIONS), 0);
 		for (unsigned int step = 0; step < 4000; step++) {
 			if (b.count < RANGES && draw(&b, 3)) {
 				add(&b);
@@ -156,7 +150,7 @@ static void memory(void **state)
 	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		uint64_t empty, bytes, run, pages = cases[i].count * cases[i].region / PAGE;
 
-		assert_int_equal(vamap_init(&map, false), 0);
+		assert_int_equal(vamap_init(&map, VAMAP_TRANSLATIONS), 0);
 		empty = vamap_bytes(&map);
 		for (uint64_t at = 0; at < cases[i].count; at++)
 			assert_true(vamap_insert(&map, GIB(1024) + at * cases[i].stride,
@@ -181,7 +175,7 @@ static void out_of_range(void **state)
 	uint64_t run;
 
 	(void)state;
-	assert_int_equal(vamap_init(&map, false), 0);
+	assert_int_equal(vamap_init(&map, VAMAP_TRANSLATIONS), 0);
 	assert_true(vamap_insert(&map, (UINT64_C(1) << VAMAP_BITS) - PAGE, PAGE, MIB(1)));
 	for (unsigned int i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++) {
 		assert_true(vamap_find(&map, addrs[i], &run) == VAMAP_NONE);
@@ -198,7 +192,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(against_a_list),
-		{ "against_a_list objects", against_a_list, NULL, NULL, (void *)1 },
 		cmocka_unit_test(memory),
 		cmocka_unit_test(out_of_range),
 	};
