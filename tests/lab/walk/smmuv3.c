@@ -3,8 +3,8 @@
  * Arm SMMUv3: stage 1, with granules of 4, 16 and 64 KiB. Stream table entry, context descriptor,
  * invalidations and events are packed and read by the library's own engine/backend/smmuv3.c.
  *
- * Source: Arm SMMUv3 architecture (IHI 0070): 3.5 "Command and Event queues", 4 "Commands", 5.4
- * "Context Descriptor" (TG0), 6.3 "Register formats".
+ * Source: Arm SMMUv3 architecture (IHI 0070): 3.5 "Command and Event queues", 4 "Commands", 6.3
+ * "Register formats".
  */
 #include <stdlib.h>
 
@@ -78,10 +78,10 @@ static void smmuv3_forget(struct iommu *iommu, uint64_t iova, uint64_t bytes)
 	struct smmuv3 *smmu = iommu->own;
 	const struct be_inval range = { .iova = iova, .bytes = bytes, .leaf = true };
 	struct smmuv3_cmd cmds[RANGES];
-	unsigned int count = smmuv3_tlbi_range(cmds, RANGES, ASID, &range, true);
+	unsigned int count =
+		smmuv3_tlbi_range(cmds, RANGES, ASID, smmu->format, &range, true);
 
-	/* The library's commands are for the granule that it uses with an SMMU. */
-	if (smmu->format != IOAS_FORMAT_ARM64_S1_4K || !count) {
+	if (!count) {
 		smmuv3_flush(iommu);
 		return;
 	}
@@ -120,16 +120,10 @@ static void smmuv3_start(struct iommu *iommu)
 
 static void smmuv3_attach(struct iommu *iommu, enum ioas_format format, uint64_t root)
 {
-	static const uint64_t tg0[] = {
-		[IOAS_FORMAT_ARM64_S1_4K] = 0,
-		[IOAS_FORMAT_ARM64_S1_16K] = 2,
-		[IOAS_FORMAT_ARM64_S1_64K] = 1,
-	};
 	const struct smmuv3_cmd all = { .word = { CMD_CFGI_ALL, 31 } };
 	struct smmuv3 *smmu = iommu->own;
 
-	smmuv3_cd(smmu->cd, smmu->idr, root, ASID);
-	smmu->cd[0] |= FIELD(tg0[format], 6);
+	smmuv3_cd(smmu->cd, smmu->idr, format, root, ASID);
 	smmuv3_ste(smmu->stream, smmu->cd_addr);
 	smmu->format = format;
 	command(iommu, all);
