@@ -88,10 +88,30 @@ static bool dma_lands(struct bed *b, ioas_iova_t iova, void *va)
 	       !memcmp(va, &b->tag, sizeof(b->tag));
 }
 
+/*
+ * Addresses far below those that the kernel chooses by itself: nobody else's memory (a sanitizer's,
+ * for a thread of the cache) comes to lie where ours was for a moment.
+ */
+static void *own_address(uint64_t bytes)
+{
+	static uintptr_t next;
+
+	if (!next) {
+		void *chosen = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		assert_ptr_not_equal(chosen, MAP_FAILED);
+		next = ((uintptr_t)chosen & ~(MIB(2) - 1)) - MIB(64 << 10);
+		munmap(chosen, PAGE);
+	}
+	next -= (bytes + MIB(4) - 1) & ~(MIB(2) - 1);
+	return (void *)next;
+}
+
 static void *map_at(void *at, uint64_t bytes)
 {
-	void *va = mmap(at, bytes, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
+	void *va = mmap(at ? at : own_address(bytes), bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : MAP_FIXED_NOREPLACE), -1,
+			0);
 
 	assert_ptr_not_equal(va, MAP_FAILED);
 	return va;
