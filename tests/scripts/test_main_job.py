@@ -75,7 +75,7 @@ class MainJob:
         output = self.job()
         check("recorded" in output, output)
         for feed in ("IMIX", "64 bytes"):
-            for mode in MODES:
+            for mode in (*MODES, "mapped, a page per buffer", "ours under DPDK's cache"):
                 check(re.search(rf"^{feed} +{re.escape(mode)} +\d+\.\d\d ", output, re.MULTILINE),
                       f"no row '{feed}', '{mode}' in:\n{output}")
         for mode, verdict in zip(MODES, ("memory overwritten", "memory overwritten",
