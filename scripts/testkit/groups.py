@@ -5,7 +5,6 @@ import concurrent.futures
 import os
 import shutil
 import subprocess
-import sys
 
 from . import builds, counts, programs
 
@@ -164,10 +163,7 @@ def bench(report):
 
 def lab(report):
     report.say("lab: emulated machines (their kernels are built the first time: 20 minutes)")
-    run_suites(report, "lab", [sys.executable, "tests/lab/suite"], 3600)
-    run_suites(report, "lab-kioas", [sys.executable, "tests/lab/kioas/suite"], 1200)
-    run_suites(report, "lab-nvme", [sys.executable, "tests/lab/nvme/suite"], 1200)
-    run_suites(report, "lab-walk", [sys.executable, "tests/lab/walk/suite"], 1200)
+    run_suites(report, "lab", ["tests/lab/all"], 4800)
 
 
 GROUPS = {"host": host, "dpdk": dpdk, "sanitize": sanitize, "bench": bench, "lab": lab}

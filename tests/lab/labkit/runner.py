@@ -57,9 +57,11 @@ class Test:
     limit: int = 86400            # seconds it may take
     status: object = None         # exit status; "lost" if it began only; None if it never ran
     trouble: list = field(default_factory=list)   # kernel messages that came while it ran
+    seconds: float = 0            # it took
+    cpu: float = 0                # seconds of processor time that QEMU took meanwhile
 
     def reset(self):
-        self.status, self.trouble = None, []
+        self.status, self.trouble, self.seconds, self.cpu = None, [], 0, 0
 
     def verdict(self):
         return "notrun" if self.status is None else str(self.status)
@@ -72,6 +74,7 @@ class Outcome:
     reason: str = ""
     kernel_log: str = ""
     seconds: float = 0
+    cpu: float = 0                # seconds of processor time of QEMU
 
     def last_messages(self):
         """What the kernel said last, if the machine itself came to grief; or an empty text."""
@@ -256,6 +259,7 @@ class Boot:
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
                 pass_fds=[far_console.fileno(), far_results.fileno()],
                 preexec_fn=die_with_parent, start_new_session=True)
+            self.pid = qemu.pid
             try:
                 far_console.close()
                 far_results.close()
@@ -336,6 +340,11 @@ class Boot:
             self.output("\n")
             self.at_line_start = True
 
+    def _times(self):
+        """The time, and the processor time of QEMU by now, in seconds."""
+        words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return time.monotonic(), (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
     def _obey(self, line):
         verb, _, rest = line.partition(" ")
         if verb == "ready":
@@ -343,9 +352,12 @@ class Boot:
         elif verb == "begin":
             self.current = self.tests[rest]
             self.current.status = "lost"
+            self.began = self._times()
         elif verb == "result":
             name, status = rest.rsplit(" ", 1)
-            self.tests[name].status = int(status)
+            test = self.tests[name]
+            test.status = int(status)
+            test.seconds, test.cpu = (now - then for now, then in zip(self._times(), self.began))
             self._new_line()
             self.output(f"LAB-RESULT {name} {status}\n")
         elif verb == "broken":

@@ -92,11 +92,19 @@ class Load:
         return self.judge(self.values) if self.values else "no result"
 
 
+def prepare(machine):
+    """Makes all that boot() needs, unless it is there."""
+    machine.prepare()
+    program(machine.arch).prepare()
+    if "ioasid" in BACKENDS[machine.name]:
+        module.artifact(machine).prepare()
+
+
 def boot(machine, loads, show, timeout):
     """Runs the loads in one boot. Return: the runner's outcome."""
-    machine.prepare()
-    binary = program(machine.arch).prepare() / "nvme"
-    own = [module.artifact(machine).prepare() / "kioas.ko"] \
+    prepare(machine)
+    binary = program(machine.arch).path / "nvme"
+    own = [module.artifact(machine).path / "kioas.ko"] \
         if "ioasid" in BACKENDS[machine.name] else []
     options = runner.default_options(
         module=own, nvme_size=f"{IMAGE >> 20}M", hugepages=HUGEPAGES,
