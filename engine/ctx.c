@@ -94,6 +94,7 @@ void ctx_free(struct ioas_ctx *ctx)
 	service_stop(ctx);
 	if (ctx->be)
 		ctx->be->ops->close(ctx->be);
+	vamap_destroy(&ctx->mems);
 	pthread_mutex_destroy(&ctx->admin);
 	pthread_mutex_destroy(&ctx->lock);
 	pthread_mutex_destroy(&ctx->mem_lock);
@@ -126,10 +127,10 @@ int ctx_make(const struct ioas_ctx_opts *given, ctx_open_fn open, void *arg, str
 	CDS_INIT_LIST_HEAD(&ctx->spaces);
 	CDS_INIT_LIST_HEAD(&ctx->devices);
 	CDS_INIT_LIST_HEAD(&ctx->mem_list);
-	ctx->mems = (struct extents)EXTENTS_INIT;
 	ctx->fault = opts.fault;
 	ctx->fault_arg = opts.fault_arg;
-	ret = open(ctx, &opts, arg);
+	ret = vamap_init(&ctx->mems, VAMAP_OBJECTS);
+	ret = ret ?: open(ctx, &opts, arg);
 	if (!ret && ctx->fault)
 		ret = service_start(ctx);
 	if (ret) {
@@ -151,10 +152,10 @@ int ioas_ctx_open(const struct ioas_ctx_opts *opts, struct ioas_ctx **ctx)
 static unsigned int count_mems(const struct ioas_ctx *ctx)
 {
 	unsigned int count = 0;
+	const struct ioas_mem *mem;
 
-	for (struct extent *at = extents_from(&ctx->mems, 0); at;
-	     at = extents_from(&ctx->mems, at->last + 1))
-		count += !((struct ioas_mem *)at)->internal;
+	cds_list_for_each_entry (mem, &ctx->mem_list, entry)
+		count++;
 	return count;
 }
 

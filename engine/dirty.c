@@ -82,14 +82,15 @@ static int check_range(struct ioas *as, const struct ioas_dirty *range)
 /* The first mapping that reaches into [from, last]. */
 static bool next_mapping(struct ioas *as, uint64_t from, uint64_t last, struct ioas_range *found)
 {
-	struct extent *extent;
+	const struct kernel_map *map;
 
 	pthread_mutex_lock(&as->maps_lock);
-	extent = extents_overlap(&as->maps, from, last);
-	if (extent)
-		*found = (struct ioas_range){ .start = extent->start, .last = extent->last };
+	map = kernel_map_from(as, from, last);
+	if (map)
+		*found =
+			(struct ioas_range){ .start = map->extent.start, .last = map->extent.last };
 	pthread_mutex_unlock(&as->maps_lock);
-	return extent;
+	return map;
 }
 
 /* Bits of 4 KiB from @from on into the caller's. */

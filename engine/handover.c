@@ -171,8 +171,8 @@ static int put_saved(struct writer *w, const struct be_saved *from, struct saved
 
 static int save_mem(struct writer *w, struct ioas_mem *mem)
 {
-	struct mem_record record = { .va = mem->extent.start,
-				     .bytes = mem->extent.last - mem->extent.start + 1,
+	struct mem_record record = { .va = mem->range.start,
+				     .bytes = mem->range.last - mem->range.start + 1,
 				     .page_bytes = mem->page_bytes };
 	struct be_saved saved;
 	int ret;
@@ -237,7 +237,7 @@ static int save_map(struct writer *w, const struct kernel_map *map)
 {
 	const struct map_record record = { .iova = map->extent.start,
 					   .bytes = kernel_map_bytes(map),
-					   .offset = map->va - map->mem->extent.start,
+					   .offset = map->va - map->mem->range.start,
 					   .mem = place_of(w->ctx, map->mem),
 					   .prot = map->prot,
 					   .run = map->run };
@@ -253,6 +253,7 @@ static int save_space(struct writer *w, struct ioas *as)
 {
 	struct space_record record = { .aperture = as->iova.aperture };
 	struct diag *diag = &w->ctx->diag;
+	const struct kernel_map *map = NULL;
 	struct be_saved saved;
 	int ret;
 
@@ -268,11 +269,12 @@ static int save_space(struct writer *w, struct ioas *as)
 		return ret;
 	pthread_mutex_lock(&as->maps_lock);
 	record.ranges = count_extents(&as->iova.reserved);
-	record.maps = count_extents(&as->maps);
+	record.maps = as->map_count;
 	ret = put(w, &record, sizeof(record)) ?: save_ranges(w, as);
-	for (struct extent *at = next_extent(&as->maps, NULL); at && !ret;
-	     at = next_extent(&as->maps, at))
-		ret = save_map(w, kernel_map_of(at));
+	for (uint64_t left = as->map_count; left && !ret; left--) {
+		map = kernel_map_next(as, map);
+		ret = save_map(w, map);
+	}
 	pthread_mutex_unlock(&as->maps_lock);
 	return ret;
 }
@@ -411,12 +413,12 @@ static int restore_map(struct ioas *as, const struct map_record *record, struct 
 	const struct be_handover_ops *ops = as->ctx->be->ops->handover;
 	const struct be_map call = { .iova = record->iova,
 				     .bytes = record->bytes,
-				     .va = (void *)(uintptr_t)(mem->extent.start + record->offset),
+				     .va = (void *)(uintptr_t)(mem->range.start + record->offset),
 				     .prot = record->prot };
 	const struct be_map run = {
 		.iova = call.iova, .bytes = whole, .va = call.va, .prot = call.prot
 	};
-	struct kernel_map *map = calloc(1, sizeof(*map));
+	struct kernel_map *map = kernel_map_new();
 	int ret = -ENOMEM;
 
 	if (map) {
@@ -462,9 +464,8 @@ static int restore_maps(struct reader *r, struct ioas *as, const struct map_reco
 		struct cds_list_head *at = nth(&r->ctx->mem_list, maps[i].mem);
 		struct ioas_mem *mem = at ? cds_list_entry(at, struct ioas_mem, entry) : NULL;
 
-		if (!mem || !maps[i].bytes ||
-		    maps[i].offset > mem->extent.last - mem->extent.start ||
-		    maps[i].bytes - 1 > mem->extent.last - mem->extent.start - maps[i].offset)
+		if (!mem || !maps[i].bytes || maps[i].offset > mem->range.last - mem->range.start ||
+		    maps[i].bytes - 1 > mem->range.last - mem->range.start - maps[i].offset)
 			return bad(r);
 		ret = restore_map(as, &maps[i], mem, whole_run(&maps[i], count - i));
 	}

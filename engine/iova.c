@@ -522,7 +522,7 @@ int iova_open(struct iova *iova, uint64_t start, uint64_t bytes)
 static bool fit_long(struct iova *iova, uint64_t bytes, uint64_t align, uint64_t *start)
 {
 	/* 64 KiB: so that memory under a table of such pages can be mapped in it. */
-	const uint64_t aligns[] = { GIB, IOVA_BLOCK, UINT64_C(1) << 16, iova->page_bytes };
+	const uint64_t aligns[] = { align, IOVA_BLOCK, UINT64_C(1) << 16, iova->page_bytes };
 
 	do {
 		for (unsigned int i = 0; i < sizeof(aligns) / sizeof(aligns[0]); i++)
@@ -534,10 +534,11 @@ static bool fit_long(struct iova *iova, uint64_t bytes, uint64_t align, uint64_t
 
 int iova_take_long(struct iova *iova, uint64_t bytes, uint64_t *start)
 {
+	const unsigned int class = iova_class(bytes);
 	int ret = -ENOSPC;
 
 	pthread_mutex_lock(&iova->lock);
-	if (fit_long(iova, bytes, GIB, start))
+	if (fit_long(iova, bytes, class < IOVA_CLASSES ? iova_unit(class) : GIB, start))
 		ret = extents_carve(&iova->free, *start, *start + bytes - 1);
 	pthread_mutex_unlock(&iova->lock);
 	return ret;

@@ -209,8 +209,8 @@ void iova_unclaim(struct iova *iova, uint64_t start, uint64_t bytes);
 int iova_open(struct iova *iova, uint64_t start, uint64_t bytes);
 
 /*
- * A range longer than any class, naturally aligned up to 1 GiB: like a claim at a place of the
- * library's choice. Return: 0, -ENOSPC, -ENOMEM.
+ * A range of any length, naturally aligned up to 1 GiB where that can be had: like a claim at a
+ * place of the library's choice, and as slow. Return: 0, -ENOSPC, -ENOMEM.
  */
 int iova_take_long(struct iova *iova, uint64_t bytes, uint64_t *start);
 

@@ -24,13 +24,48 @@ static void give_iova(struct ioas_queue *q, uint64_t start, uint64_t bytes)
 		iova_unclaim(iova, start, bytes);
 }
 
+/* What is left of one range of IOVAs for elements that are neighbours in memory. */
+struct run {
+	uint64_t next;
+	uint64_t bytes;
+};
+
+/* Of elements that are mapped together, those from the first on that can be one mapping. */
+static void begin_run(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count,
+		      struct run *run)
+{
+	uint64_t bytes = segs[0].bytes;
+
+	for (unsigned int i = 1; i < count; i++) {
+		if ((char *)segs[i - 1].va + segs[i - 1].bytes != (char *)segs[i].va)
+			break;
+		bytes += segs[i].bytes;
+	}
+	/* Without such a range they get what there is, and the kernel more mappings. */
+	if (bytes > segs[0].bytes && !iova_take_long(&q->as->iova, bytes, &run->next))
+		run->bytes = bytes;
+}
+
+static uint64_t take_of_run(struct run *run, uint64_t bytes)
+{
+	const uint64_t start = run->next;
+
+	run->next += bytes;
+	run->bytes -= bytes;
+	return start;
+}
+
 static int choose_iova(struct ioas_queue *q, const struct ioas_seg *seg, unsigned int index,
-		       uint32_t flags, uint64_t *start)
+		       uint32_t flags, struct run *run, uint64_t *start)
 {
 	struct iova *iova = &q->as->iova;
 	unsigned int class = iova_class(seg->bytes);
 	int ret;
 
+	if (run->bytes) {
+		*start = take_of_run(run, seg->bytes);
+		return 0;
+	}
 	if (!(flags & (IOAS_MAP_FIXED | IOAS_MAP_IDENTITY))) {
 		if (class == IOVA_CLASSES)
 			ret = iova_take_long(iova, seg->bytes, start);
@@ -59,9 +94,9 @@ static int choose_iova(struct ioas_queue *q, const struct ioas_seg *seg, unsigne
 
 /* The record of one element, with its memory in use and its IOVA owned. */
 static int prepare(struct ioas_queue *q, const struct ioas_seg *seg, unsigned int index,
-		   uint32_t flags, struct kernel_map **out)
+		   uint32_t flags, struct run *run, struct kernel_map **out)
 {
-	struct kernel_map *map = calloc(1, sizeof(*map));
+	struct kernel_map *map = kernel_map_new();
 	uint64_t start;
 	int ret;
 
@@ -77,7 +112,7 @@ static int prepare(struct ioas_queue *q, const struct ioas_seg *seg, unsigned in
 				  " bytes: not inside one registered memory (ioas_mem_register())",
 				  index, seg->va, seg->bytes);
 	}
-	ret = choose_iova(q, seg, index, flags, &start);
+	ret = choose_iova(q, seg, index, flags, run, &start);
 	if (ret) {
 		mem_unuse(map->mem);
 		free(map);
@@ -139,13 +174,22 @@ static int reserve(struct ioas_queue *q, struct kernel_map **maps, unsigned int 
 static int prepare_all(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int count,
 		       uint32_t flags, struct kernel_map **maps, unsigned int *prepared)
 {
+	const bool together =
+		flags & IOAS_MAP_TOGETHER && !(flags & (IOAS_MAP_FIXED | IOAS_MAP_IDENTITY));
+	struct run run = { 0 };
 	int ret = 0;
 
-	for (*prepared = 0; !ret && *prepared < count; ++*prepared) {
-		ret = prepare(q, &segs[*prepared], *prepared, flags, &maps[*prepared]);
+	for (*prepared = 0; *prepared < count; ++*prepared) {
+		const unsigned int i = *prepared;
+
+		if (together && !run.bytes)
+			begin_run(q, &segs[i], count - i, &run);
+		ret = prepare(q, &segs[i], i, flags, &run, &maps[i]);
 		if (ret)
 			break;
 	}
+	if (run.bytes)
+		iova_unclaim(&q->as->iova, run.next, run.bytes);
 	return ret ?: reserve(q, maps, count);
 }
 
@@ -417,32 +461,33 @@ int kernel_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsign
 	return ret;
 }
 
-static void forget_first(struct ioas *as)
+/* The kernel's mapping that begins with @first, and the records that it stands for. */
+static void unmap_run(struct ioas *as, struct kernel_map *first)
 {
-	struct kernel_map *map = kernel_map_of(extents_from(&as->maps, 0));
+	struct be_unmap one = { .iova = first->extent.start };
+	struct kernel_map *map = first;
+	unsigned int done, crossings = 0;
 
-	kernel_map_leave(as, map);
-	if (map->mem)
-		mem_unuse(map->mem);
-	free(map);
+	for (uint32_t more = kernel_map_count(first) - 1; more; more--)
+		map = kernel_map_next(as, map);
+	one.bytes = map->extent.last - one.iova + 1;
+	as->ctx->be->ops->unmap(as->be_space, &one, 1, &done, &crossings);
+	while ((map = kernel_map_from(as, one.iova, one.iova + one.bytes - 1))) {
+		kernel_map_leave(as, map);
+		if (map->mem)
+			mem_unuse(map->mem);
+		free(map);
+	}
 }
 
 void kernel_unmap_all(struct ioas *as)
 {
-	const struct be_ops *ops = as->ctx->be->ops;
-	struct extent *first;
+	uint64_t at = 0; /* nothing is mapped below */
 
-	while ((first = extents_from(&as->maps, 0))) {
-		const uint32_t count = kernel_map_count(kernel_map_of(first));
-		struct be_unmap one = { .iova = first->start };
-		struct extent *last = first;
-		unsigned int done, crossings = 0;
+	while (as->map_count) {
+		struct kernel_map *first = kernel_map_from(as, at, UINT64_MAX);
 
-		for (uint32_t i = 1; i < count; i++)
-			last = extents_from(&as->maps, last->last + 1);
-		one.bytes = last->last - one.iova + 1;
-		ops->unmap(as->be_space, &one, 1, &done, &crossings);
-		for (uint32_t i = 0; i < count; i++)
-			forget_first(as);
+		at = first->extent.start;
+		unmap_run(as, first);
 	}
 }

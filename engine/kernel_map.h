@@ -3,11 +3,14 @@
 #ifndef ENGINE_KERNEL_MAP_H
 #define ENGINE_KERNEL_MAP_H
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "objects.h"
 
 /* One mapping. */
 struct kernel_map {
-	struct extent extent; /* IOVAs; first, so that it can be cast */
+	struct extent extent; /* IOVAs; first, so that it can be cast; in no tree, mostly */
 	uint64_t va;
 	struct ioas_mem *mem; /* NULL: mapped by the library itself */
 	uint32_t prot;
@@ -40,6 +43,16 @@ static inline struct kernel_map *kernel_map_of(struct extent *extent)
 	return (struct kernel_map *)extent;
 }
 
+/* Zeroed, or NULL. calloc() passes glibc's caches by. */
+static inline struct kernel_map *kernel_map_new(void)
+{
+	struct kernel_map *map = malloc(sizeof(*map));
+
+	if (map)
+		memset(map, 0, sizeof(*map));
+	return map;
+}
+
 /* kernel_records.c */
 
 int kernel_records_init(struct ioas *as);
@@ -55,6 +68,15 @@ void kernel_map_leave(struct ioas *as, struct kernel_map *map);
 
 /* The mapping that holds @iova, or NULL. */
 struct kernel_map *kernel_map_find(struct ioas *as, uint64_t iova);
+
+/* The lowest that has some of [start, last], or NULL. */
+struct kernel_map *kernel_map_from(struct ioas *as, uint64_t start, uint64_t last);
+
+/* The next one above @map, NULL: the lowest. There is one. */
+static inline struct kernel_map *kernel_map_next(struct ioas *as, const struct kernel_map *map)
+{
+	return kernel_map_from(as, map ? map->extent.last + 1 : 0, UINT64_MAX);
+}
 
 /* Translations of it are found no more, or again. */
 void kernel_map_hide(struct ioas *as, struct kernel_map *map);

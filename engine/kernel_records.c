@@ -3,8 +3,8 @@
  * What a KERNEL space knows of its mappings: the record of each, found by IOVA; and for readers,
  * who take no lock, virtual address to IOVA (cache) and IOVA to virtual address (reverse).
  *
- * Records are in a tree, by IOVA. IOVAs that are no user-space addresses (a program may ask for them
- * by IOAS_MAP_FIXED) have no lock-free way back.
+ * Records are in a map of objects, by IOVA. IOVAs that are no user-space addresses (a program may
+ * ask for them by IOAS_MAP_FIXED) have a tree, and no lock-free way back.
  */
 #include "kernel_map.h"
 
@@ -15,14 +15,16 @@ int kernel_records_init(struct ioas *as)
 	int ret;
 
 	pthread_mutex_init(&as->maps_lock, NULL);
-	as->maps = (struct extents)EXTENTS_INIT;
+	as->far_maps = (struct extents)EXTENTS_INIT;
 	CDS_INIT_LIST_HEAD(&as->aliases);
 	ret = vamap_init(&as->cache, VAMAP_TRANSLATIONS);
-	return ret ?: vamap_init(&as->reverse, VAMAP_TRANSLATIONS);
+	ret = ret ?: vamap_init(&as->reverse, VAMAP_TRANSLATIONS);
+	return ret ?: vamap_init(&as->maps, VAMAP_OBJECTS);
 }
 
 void kernel_records_destroy(struct ioas *as)
 {
+	vamap_destroy(&as->maps);
 	vamap_destroy(&as->reverse);
 	vamap_destroy(&as->cache);
 	pthread_mutex_destroy(&as->maps_lock);
@@ -34,6 +36,8 @@ int kernel_map_reserve(struct ioas *as, const struct kernel_map *map)
 	int ret = 0;
 
 	if (vamap_covers(iova, bytes))
+		ret = vamap_reserve(&as->maps, iova, bytes);
+	if (!ret && !map->uncached && vamap_covers(iova, bytes))
 		ret = vamap_reserve(&as->reverse, iova, bytes);
 	if (!ret && !map->uncached)
 		ret = vamap_reserve(&as->cache, map->va, bytes);
@@ -42,19 +46,40 @@ int kernel_map_reserve(struct ioas *as, const struct kernel_map *map)
 
 void kernel_map_enter(struct ioas *as, struct kernel_map *map)
 {
+	const uint64_t iova = map->extent.start, bytes = kernel_map_bytes(map);
+
 	CDS_INIT_LIST_HEAD(&map->alias);
-	extents_insert(&as->maps, &map->extent);
+	if (vamap_covers(iova, bytes))
+		vamap_insert(&as->maps, iova, bytes, (uintptr_t)map);
+	else
+		extents_insert(&as->far_maps, &map->extent);
+	as->map_count++;
 	kernel_map_show(as, map);
 }
 
 void kernel_map_leave(struct ioas *as, struct kernel_map *map)
 {
-	extents_remove(&as->maps, &map->extent);
+	const uint64_t iova = map->extent.start, bytes = kernel_map_bytes(map);
+
+	if (vamap_covers(iova, bytes))
+		vamap_remove(&as->maps, iova, bytes, (uintptr_t)map);
+	else
+		extents_remove(&as->far_maps, &map->extent);
+	as->map_count--;
 }
 
 struct kernel_map *kernel_map_find(struct ioas *as, uint64_t iova)
 {
-	return kernel_map_of(extents_find(&as->maps, iova));
+	return vamap_object(&as->maps, iova) ?: kernel_map_of(extents_find(&as->far_maps, iova));
+}
+
+struct kernel_map *kernel_map_from(struct ioas *as, uint64_t start, uint64_t last)
+{
+	struct kernel_map *map = vamap_overlap(&as->maps, start, last);
+	struct kernel_map *far = kernel_map_of(extents_overlap(&as->far_maps, start, last));
+
+	/* One that begins below the border and ends above it is in the tree. */
+	return !map || (far && far->extent.start < map->extent.start) ? far : map;
 }
 
 void kernel_map_show(struct ioas *as, struct kernel_map *map)
@@ -125,16 +150,14 @@ bool kernel_lookup(struct ioas *as, uint64_t iova, uint64_t *va, uint32_t *prot)
 
 bool kernel_find_va(struct ioas *as, uint64_t va, uint64_t bytes, uint64_t *iova)
 {
-	bool found = false;
+	const struct kernel_map *map = NULL;
 
 	pthread_mutex_lock(&as->maps_lock);
-	for (struct extent *at = extents_from(&as->maps, 0); at && !found;
-	     at = at->last == UINT64_MAX ? NULL : extents_from(&as->maps, at->last + 1)) {
-		const struct kernel_map *map = kernel_map_of(at);
-
-		found = map->mem && map->va < va + bytes && va < map->va + kernel_map_bytes(map);
-		*iova = at->start;
-	}
+	*iova = vamap_next(&as->cache, &va, va + bytes - 1);
+	if (*iova != VAMAP_NONE)
+		map = kernel_map_find(as, *iova);
+	if (map)
+		*iova = map->extent.start;
 	pthread_mutex_unlock(&as->maps_lock);
-	return found;
+	return map;
 }

@@ -25,33 +25,34 @@
 
 static uint64_t mem_bytes(const struct ioas_mem *mem)
 {
-	return mem->extent.last - mem->extent.start + 1;
+	return mem->range.last - mem->range.start + 1;
 }
 
 /* The registry. */
 
 static int registry_add(struct ioas_mem *mem)
 {
+	const uint64_t start = mem->range.start, bytes = mem_bytes(mem);
 	struct ioas_ctx *ctx = mem->ctx;
-	struct extent *other;
+	uint64_t found = start;
+	int ret = -EEXIST;
 
 	pthread_mutex_lock(&ctx->mem_lock);
-	other = extents_overlap(&ctx->mems, mem->extent.start, mem->extent.last);
-	if (!other)
-		extents_insert(&ctx->mems, &mem->extent);
+	if (vamap_next(&ctx->mems, &found, mem->range.last) == VAMAP_NONE)
+		ret = vamap_insert(&ctx->mems, start, bytes, (uintptr_t)mem) ? 0 : -ENOMEM;
 	pthread_mutex_unlock(&ctx->mem_lock);
-	if (other)
-		return diag_fail(&ctx->diag, -EEXIST,
+	if (ret == -EEXIST)
+		return diag_fail(&ctx->diag, ret,
 				 "memory at 0x%" PRIx64 ", %" PRIu64
-				 " bytes: overlaps what is registered at 0x%" PRIx64,
-				 mem->extent.start, mem_bytes(mem), other->start);
-	return 0;
+				 " bytes: overlaps what is registered, at 0x%" PRIx64,
+				 start, bytes, found);
+	return ret ? diag_fail(&ctx->diag, ret, "no memory for the registry") : 0;
 }
 
 static void registry_remove(struct ioas_mem *mem)
 {
 	pthread_mutex_lock(&mem->ctx->mem_lock);
-	extents_remove(&mem->ctx->mems, &mem->extent);
+	vamap_remove(&mem->ctx->mems, mem->range.start, mem_bytes(mem), (uintptr_t)mem);
 	pthread_mutex_unlock(&mem->ctx->mem_lock);
 }
 
@@ -60,8 +61,8 @@ struct ioas_mem *mem_use(struct ioas_ctx *ctx, uint64_t va, uint64_t bytes)
 	struct ioas_mem *mem;
 
 	pthread_mutex_lock(&ctx->mem_lock);
-	mem = (struct ioas_mem *)extents_find(&ctx->mems, va);
-	if (mem && (mem->internal || mem->dying || mem->extent.last - va < bytes - 1))
+	mem = vamap_object(&ctx->mems, va);
+	if (mem && (mem->internal || mem->dying || mem->range.last - va < bytes - 1))
 		mem = NULL;
 	if (mem)
 		mem->uses++;
@@ -81,7 +82,7 @@ bool mem_overlaps(struct ioas_ctx *ctx, uint64_t start, uint64_t last)
 	bool overlaps;
 
 	pthread_mutex_lock(&ctx->mem_lock);
-	overlaps = extents_overlap(&ctx->mems, start, last);
+	overlaps = vamap_overlap(&ctx->mems, start, last);
 	pthread_mutex_unlock(&ctx->mem_lock);
 	return overlaps;
 }
@@ -126,7 +127,7 @@ void mem_unpin(struct ioas_ctx *ctx, struct be_mem *be_mem, uint64_t bytes)
 static int mem_add(struct ioas_mem *mem, const struct be_saved *saved)
 {
 	struct be_mem_attr attr = {
-		.va = (void *)(uintptr_t)mem->extent.start,
+		.va = (void *)(uintptr_t)mem->range.start,
 		.bytes = mem_bytes(mem),
 		.page_bytes = mem->page_bytes,
 		.fd = mem->fd,
@@ -152,7 +153,7 @@ static void mem_remove(struct ioas_mem *mem)
 static void mem_release(struct ioas_mem *mem)
 {
 	if (mem->owned)
-		munmap((void *)(uintptr_t)mem->extent.start, mem_bytes(mem));
+		munmap((void *)(uintptr_t)mem->range.start, mem_bytes(mem));
 	if (mem->fd >= 0)
 		close(mem->fd);
 	free(mem);
@@ -160,13 +161,10 @@ static void mem_release(struct ioas_mem *mem)
 
 static struct ioas_mem *mem_new(struct ioas_ctx *ctx)
 {
-	struct ioas_mem *mem = calloc(1, sizeof(*mem));
+	struct ioas_mem *mem = malloc(sizeof(*mem)); /* calloc() passes glibc's caches by */
 
-	if (!mem)
-		return NULL;
-	mem->ctx = ctx;
-	mem->fd = -1;
-	mem->page_bytes = IOAS_PAGE_SIZE;
+	if (mem)
+		*mem = (struct ioas_mem){ .ctx = ctx, .fd = -1, .page_bytes = IOAS_PAGE_SIZE };
 	return mem;
 }
 
@@ -240,8 +238,8 @@ static int map_pages(struct ioas_mem *mem, uint64_t bytes, uint64_t page_bytes, 
 		close(fd);
 		return ret;
 	}
-	mem->extent.start = (uintptr_t)va;
-	mem->extent.last = (uintptr_t)va + bytes - 1;
+	mem->range.start = (uintptr_t)va;
+	mem->range.last = (uintptr_t)va + bytes - 1;
 	mem->page_bytes = page_bytes;
 	mem->fd = fd;
 	mem->owned = true;
@@ -331,7 +329,7 @@ static int mem_announce(struct ioas_mem *mem)
 	pthread_mutex_lock(&ctx->lock);
 	ret = mem_add(mem, NULL);
 	if (!ret && ctx->auto_parent) {
-		ret = parent_map(ctx->auto_parent, mem->extent.start, mem_bytes(mem), IOAS_RW, true,
+		ret = parent_map(ctx->auto_parent, mem->range.start, mem_bytes(mem), IOAS_RW, true,
 				 &mem->parent_iova);
 		mem->in_parent = !ret;
 		if (ret)
@@ -382,8 +380,8 @@ int ioas_mem_register(struct ioas_ctx *ctx, void *va, size_t bytes, struct ioas_
 	mem = mem_new(ctx);
 	if (!mem)
 		return diag_fail(&ctx->diag, -ENOMEM, "no memory for a record");
-	mem->extent.start = start;
-	mem->extent.last = start + bytes - 1;
+	mem->range.start = start;
+	mem->range.last = start + bytes - 1;
 	pthread_mutex_lock(&ctx->admin);
 	ret = mem_announce(mem);
 	pthread_mutex_unlock(&ctx->admin);
@@ -451,8 +449,8 @@ int mem_restore(struct ioas_ctx *ctx, int fd, const struct be_mem_attr *attr)
 	if (mem->fd >= 0)
 		va = map_again(attr, mem->fd);
 	if (va) {
-		mem->extent.start = (uintptr_t)va;
-		mem->extent.last = (uintptr_t)va + attr->bytes - 1;
+		mem->range.start = (uintptr_t)va;
+		mem->range.last = (uintptr_t)va + attr->bytes - 1;
 		mem->page_bytes = attr->page_bytes;
 		mem->owned = true;
 		ret = mem_add(mem, attr->saved);
@@ -486,17 +484,19 @@ static void say_where(struct ioas_mem *mem)
 
 	pthread_mutex_lock(&ctx->lock);
 	cds_list_for_each_entry (as, &ctx->spaces, entry)
-		if (as->kind == IOAS_KIND_KERNEL &&
-		    kernel_find_va(as, mem->extent.start, mem_bytes(mem), &iova))
+		if (as->kind == IOAS_KIND_KERNEL && !as->internal &&
+		    kernel_find_va(as, mem->range.start, mem_bytes(mem), &iova))
 			break;
 	pthread_mutex_unlock(&ctx->lock);
 	if (&as->entry != &ctx->spaces)
 		diag_fail(&ctx->diag, -EBUSY,
-			  "memory at 0x%" PRIx64 " is mapped at IOVA 0x%" PRIx64, mem->extent.start,
+			  "memory at 0x%" PRIx64 " is mapped at IOVA 0x%" PRIx64, mem->range.start,
 			  iova);
 	else
-		diag_fail(&ctx->diag, -EBUSY, "memory at 0x%" PRIx64 " is under a window",
-			  mem->extent.start);
+		diag_fail(&ctx->diag, -EBUSY,
+			  "memory at 0x%" PRIx64
+			  " is under a window, or a registration cache holds a buffer of it",
+			  mem->range.start);
 }
 
 static bool set_dying(struct ioas_mem *mem, bool dying)
@@ -510,7 +510,23 @@ static bool set_dying(struct ioas_mem *mem, bool dying)
 	return idle;
 }
 
-/* Take it from under the children. Under admin. Return: 0, -EBUSY, or an invalidation's error. */
+/* Out of the registry, if nobody uses it. */
+static bool leave_registry(struct ioas_mem *mem)
+{
+	bool idle;
+
+	pthread_mutex_lock(&mem->ctx->mem_lock);
+	idle = !mem->uses;
+	if (idle)
+		vamap_remove(&mem->ctx->mems, mem->range.start, mem_bytes(mem), (uintptr_t)mem);
+	pthread_mutex_unlock(&mem->ctx->mem_lock);
+	return idle;
+}
+
+/*
+ * Take it from under the children, with no new use meanwhile. Under admin. Return: 0, -EBUSY, or an
+ * invalidation's error.
+ */
 static int leave_parent(struct ioas_mem *mem)
 {
 	struct ioas_ctx *ctx = mem->ctx;
@@ -523,7 +539,7 @@ static int leave_parent(struct ioas_mem *mem)
 	if (parent_in_use(ctx->auto_parent, mem->parent_iova, mem_bytes(mem), &iova))
 		ret = diag_fail(&ctx->diag, -EBUSY,
 				"memory at 0x%" PRIx64 " is mapped at IOVA 0x%" PRIx64,
-				mem->extent.start, iova);
+				mem->range.start, iova);
 	/*
 	 * And what was mapped before must be out of every cache (I1). Unmaps that have cleared
 	 * their entries publish them before they leave their read-side section.
@@ -543,19 +559,18 @@ int ioas_mem_free(struct ioas_mem *mem)
 	int ret = 0;
 
 	pthread_mutex_lock(&ctx->admin);
-	regcache_forget_mem(ctx, mem->extent.start, mem_bytes(mem));
-	if (!set_dying(mem, true)) {
+	regcache_forget_mem(ctx, mem->range.start, mem_bytes(mem));
+	if (mem->in_parent && set_dying(mem, true)) {
+		ret = leave_parent(mem);
+		if (ret)
+			set_dying(mem, false);
+	}
+	if (!ret && !leave_registry(mem)) {
 		say_where(mem);
 		ret = -EBUSY;
 	}
-	if (!ret && mem->in_parent)
-		ret = leave_parent(mem);
-	if (ret) {
-		set_dying(mem, false);
-	} else {
-		pthread_mutex_lock(&ctx->lock);
-		mem_remove(mem);
-		pthread_mutex_unlock(&ctx->lock);
+	if (!ret) {
+		mem_unpin(ctx, mem->be_mem, mem_bytes(mem));
 		cds_list_del(&mem->entry);
 	}
 	pthread_mutex_unlock(&ctx->admin);
@@ -568,7 +583,7 @@ int ioas_mem_free(struct ioas_mem *mem)
 
 void *ioas_mem_va(const struct ioas_mem *mem)
 {
-	return (void *)(uintptr_t)mem->extent.start;
+	return (void *)(uintptr_t)mem->range.start;
 }
 
 size_t ioas_mem_bytes(const struct ioas_mem *mem)
@@ -601,7 +616,7 @@ static size_t page_bytes_of(uint64_t va)
 
 size_t ioas_mem_page_bytes(const struct ioas_mem *mem)
 {
-	return mem->owned ? mem->page_bytes : page_bytes_of(mem->extent.start);
+	return mem->owned ? mem->page_bytes : page_bytes_of(mem->range.start);
 }
 
 int ioas_mem_fd(const struct ioas_mem *mem)

@@ -118,7 +118,7 @@ struct ioas_ctx {
 	unsigned int device_count;
 	unsigned int space_count; /* that the user made */
 	pthread_mutex_t mem_lock;
-	struct extents mems; /* ioas_mem.extent, by virtual address */
+	struct vamap mems; /* struct ioas_mem by virtual address, internal ones included */
 	_Atomic uint64_t bytes_pinned;
 	struct counters gone; /* of queues and address spaces that are no more; under lock */
 	struct inval_totals gone_inval;
@@ -136,7 +136,7 @@ struct ioas_dev {
 };
 
 struct ioas_mem {
-	struct extent extent; /* virtual addresses; first, so that it can be cast */
+	struct ioas_range range; /* virtual addresses */
 	struct ioas_ctx *ctx;
 	struct be_mem *be_mem;
 	uint64_t uses; /* KERNEL mappings and windows of the user's; under mem_lock */
@@ -177,7 +177,9 @@ struct ioas {
 	const struct rcu_flavor_struct *readers; /* of translations; NULL: nobody to wait for */
 	_Atomic uint64_t removals __attribute__((aligned(64))); /* from the cache */
 	pthread_mutex_t maps_lock __attribute__((aligned(64)));
-	struct extents maps;	      /* kernel_map.extent */
+	struct vamap maps;	      /* struct kernel_map by IOVA */
+	struct extents far_maps;      /* kernel_map.extent of IOVAs that @maps does not cover */
+	uint64_t map_count;	      /* in both */
 	struct cds_list_head aliases; /* kernel_map.alias */
 	bool dirty;		      /* writes are recorded; under ctx->lock */
 

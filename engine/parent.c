@@ -27,7 +27,7 @@ int parent_map(struct ioas *parent, uint64_t va, uint64_t bytes, uint32_t prot, 
 	       uint64_t *iova)
 {
 	struct diag *diag = &parent->ctx->diag;
-	struct kernel_map *map = calloc(1, sizeof(*map));
+	struct kernel_map *map = kernel_map_new();
 	unsigned int done, crossings = 0;
 	struct be_map call;
 	int ret;

@@ -402,7 +402,7 @@ static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, const struct
 int auto_parent_get(struct ioas_ctx *ctx, struct ioas **parent)
 {
 	struct ioas_opts opts = { .size = sizeof(opts), .kind = IOAS_KIND_KERNEL };
-	struct extent *at;
+	struct ioas_mem *mem;
 	int ret;
 
 	*parent = ctx->auto_parent;
@@ -417,15 +417,11 @@ int auto_parent_get(struct ioas_ctx *ctx, struct ioas **parent)
 	if (ret)
 		return ret;
 	(*parent)->internal = true;
-	/* The registry changes under admin only. */
-	for (at = extents_from(&ctx->mems, 0); at && !ret;
-	     at = extents_from(&ctx->mems, at->last + 1)) {
-		struct ioas_mem *mem = (struct ioas_mem *)at;
-
-		if (mem->internal)
-			continue;
-		ret = parent_map(*parent, at->start, at->last - at->start + 1, IOAS_RW, true,
-				 &mem->parent_iova);
+	cds_list_for_each_entry (mem, &ctx->mem_list, entry) {
+		ret = ret
+			      ?: parent_map(*parent, mem->range.start,
+					    mem->range.last - mem->range.start + 1, IOAS_RW, true,
+					    &mem->parent_iova);
 		mem->in_parent = !ret;
 	}
 	ctx->auto_parent = *parent;
@@ -436,11 +432,12 @@ int auto_parent_get(struct ioas_ctx *ctx, struct ioas **parent)
 
 void auto_parent_free(struct ioas_ctx *ctx)
 {
+	struct ioas_mem *mem;
+
 	if (!ctx->auto_parent)
 		return;
-	for (struct extent *at = extents_from(&ctx->mems, 0); at;
-	     at = extents_from(&ctx->mems, at->last + 1))
-		((struct ioas_mem *)at)->in_parent = false;
+	cds_list_for_each_entry (mem, &ctx->mem_list, entry)
+		mem->in_parent = false;
 	unmake(ctx->auto_parent);
 	ctx->auto_parent = NULL;
 }

@@ -324,6 +324,37 @@ void vamap_remove(struct vamap *map, uint64_t addr, uint64_t bytes, uint64_t val
 
 /* Finding. */
 
+/* The entry at @addr, which may be empty, and how far it reaches. */
+static uint64_t entry_around(const struct vamap *map, uint64_t addr, unsigned int *lg2)
+{
+	const uint64_t gib = atomic_load_explicit(&map->gibs[addr >> VAMAP_GIB_LG2], RELAXED);
+	uint64_t leaf;
+
+	*lg2 = VAMAP_GIB_LG2;
+	if (!(gib & VAMAP_NODE))
+		return gib;
+	*lg2 = VAMAP_LEAF_LG2;
+	leaf = atomic_load_explicit(&map->leaves[addr >> VAMAP_LEAF_LG2], RELAXED);
+	if (!leaf || (leaf & VAMAP_LEAF))
+		return leaf;
+	*lg2 = node_lg2(leaf);
+	return atomic_load_explicit(&node_of(leaf)[(addr & (LEAF_BYTES - 1)) >> *lg2], RELAXED);
+}
+
+uint64_t vamap_next(const struct vamap *map, uint64_t *addr, uint64_t last)
+{
+	while (*addr <= last && *addr >> VAMAP_BITS == 0) {
+		unsigned int lg2;
+		const uint64_t entry = entry_around(map, *addr, &lg2);
+		const uint64_t mask = (UINT64_C(1) << lg2) - 1;
+
+		if (entry)
+			return entry - VAMAP_LEAF + (*addr & mask) * map->step;
+		*addr = (*addr | mask) + 1;
+	}
+	return VAMAP_NONE;
+}
+
 uint64_t vamap_extend_run(const struct vamap *map, uint64_t addr, uint64_t found, uint64_t run,
 			  uint64_t bytes)
 {

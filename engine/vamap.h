@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A map from addresses to translations (virtual address to IOVA: the mapping cache; and back), of any
- * granularity from 4 KiB on.
+ * A map from addresses to translations (virtual address to IOVA: the mapping cache; and back), or
+ *to objects (registered memory, records of mappings), of any granularity from 4 KiB on. What an
+ * operation costs depends on the range and on what is in it, not on how much the map holds.
  *
  *   leaves   one entry per 2 MiB of address space, flat: reserved address space of which only what
  *	      is written to becomes memory, a page of it per GiB. Most look-ups are this one load.
@@ -71,10 +72,12 @@ struct vamap {
 };
 
 /*
- * @step: what an entry of one byte further holds more: a translation grows by 1, others may have the
- * translation in higher bits. Values have bit 0 clear. Return: 0 or -ENOMEM.
+ * @step: what an entry of one byte further holds more: a translation grows by 1, others may have
+ * the translation in higher bits; an object is the same all over its range. Values have bits 0 and
+ * 1 clear. Return: 0 or -ENOMEM.
  */
 #define VAMAP_TRANSLATIONS 1
+#define VAMAP_OBJECTS	   0
 int vamap_init(struct vamap *map, uint64_t step);
 void vamap_destroy(struct vamap *map);
 
@@ -96,6 +99,21 @@ bool vamap_insert(struct vamap *map, uint64_t addr, uint64_t bytes, uint64_t val
 
 /* Remove the entries that hold what vamap_insert() of the same entered. */
 void vamap_remove(struct vamap *map, uint64_t addr, uint64_t bytes, uint64_t value);
+
+/*
+ * The first entry that covers some of [*addr, last]: return its value for the first such byte, and
+ * that in *addr; VAMAP_NONE if there is none. It excludes writers, as they do each other. A GiB
+ * that never had anything finer in it is one step.
+ */
+uint64_t vamap_next(const struct vamap *map, uint64_t *addr, uint64_t last);
+
+/* Of a map of objects: the first that has some of [start, last], or NULL. */
+static inline void *vamap_overlap(const struct vamap *map, uint64_t start, uint64_t last)
+{
+	const uint64_t found = vamap_next(map, &start, last);
+
+	return found == VAMAP_NONE ? NULL : (void *)(uintptr_t)found;
+}
 
 /* Memory in use: nodes, and the pages of the flat part that are not empty. For statistics: slow. */
 uint64_t vamap_bytes(const struct vamap *map);
@@ -122,6 +140,14 @@ static inline uint64_t vamap_entry(const struct vamap *map, uint64_t addr, unsig
 	*lg2 = VAMAP_GIB_LG2;
 	entry = atomic_load_explicit(&map->gibs[addr >> VAMAP_GIB_LG2], memory_order_acquire);
 	return entry & VAMAP_LEAF ? entry : 0;
+}
+
+/* Of a map of objects: the one that has @addr, or NULL. */
+static inline void *vamap_object(const struct vamap *map, uint64_t addr)
+{
+	unsigned int lg2;
+
+	return (void *)(uintptr_t)(vamap_entry(map, addr, &lg2) & ~VAMAP_LEAF);
 }
 
 /*

@@ -120,8 +120,8 @@ static int soft_mem_add(struct be *base, const struct be_mem_attr *attr, struct 
 
 	if (!mem)
 		return diag_fail(base->diag, -ENOMEM, "soft: no memory");
-	*mem = (struct soft_mem){ .base.be = base, .va = attr->va };
-	ret = soft_pins_add(&soft_to_be(base)->pins, base->diag, attr->va, attr->bytes,
+	*mem = (struct soft_mem){ .base.be = base };
+	ret = soft_pins_add(&soft_to_be(base)->pins, base->diag, &mem->pin, attr->va, attr->bytes,
 			    attr->page_bytes > IOAS_PAGE_SIZE);
 	if (ret) {
 		free(mem);
@@ -135,7 +135,7 @@ static void soft_mem_del(struct be_mem *base)
 {
 	struct soft_mem *mem = (struct soft_mem *)base;
 
-	soft_pins_remove(&soft_to_be(base->be)->pins, mem->va);
+	soft_pins_remove(&soft_to_be(base->be)->pins, &mem->pin);
 	free(mem);
 }
 

@@ -41,7 +41,7 @@ struct soft_dev {
 
 struct soft_mem {
 	struct be_mem base;
-	void *va;
+	struct soft_pin pin;
 };
 
 struct soft_space {

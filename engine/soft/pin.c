@@ -23,6 +23,7 @@ void soft_pins_init(struct soft_pins *pins)
 	pthread_rwlockattr_t attr;
 
 	memset(pins, 0, sizeof(*pins));
+	pins->extents = (struct extents)EXTENTS_INIT;
 	/* Else maps that keep coming would keep memory from being registered. */
 	pthread_rwlockattr_init(&attr);
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -33,37 +34,17 @@ void soft_pins_init(struct soft_pins *pins)
 void soft_pins_destroy(struct soft_pins *pins)
 {
 	pthread_rwlock_destroy(&pins->lock);
-	free(pins->sorted);
-}
-
-/* Index of the first range that ends behind @addr. */
-static size_t find(const struct soft_pins *pins, uint64_t addr)
-{
-	size_t low = 0, high = pins->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (pins->sorted[middle].start + pins->sorted[middle].bytes <= addr)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
 }
 
 bool soft_pins_contain(struct soft_pins *pins, const void *va, uint64_t bytes)
 {
-	uint64_t start = (uintptr_t)va;
-	const struct soft_pin *pin;
-	size_t at;
+	const uint64_t start = (uintptr_t)va;
+	const struct extent *extent;
 	bool inside;
 
 	pthread_rwlock_rdlock(&pins->lock);
-	at = find(pins, start);
-	pin = &pins->sorted[at];
-	inside = at < pins->count && pin->start <= start && bytes <= pin->bytes &&
-		 start - pin->start <= pin->bytes - bytes;
+	extent = extents_find(&pins->extents, start);
+	inside = extent && bytes - 1 <= extent->last - start;
 	pthread_rwlock_unlock(&pins->lock);
 	return inside;
 }
@@ -116,47 +97,29 @@ static int lock_memory(struct soft_pins *pins, struct diag *diag, void *va, uint
 			 bytes, va, strerror(code));
 }
 
-static int make_room(struct soft_pins *pins)
+static int add(struct soft_pins *pins, struct diag *diag, struct soft_pin *pin, void *va,
+	       uint64_t bytes, bool hugetlb)
 {
-	size_t capacity = pins->capacity ? pins->capacity * 2 : 16;
-	struct soft_pin *sorted;
-
-	if (pins->count < pins->capacity)
-		return 0;
-	sorted = realloc(pins->sorted, capacity * sizeof(*sorted));
-	if (!sorted)
-		return -ENOMEM;
-	pins->sorted = sorted;
-	pins->capacity = capacity;
-	return 0;
-}
-
-static int add(struct soft_pins *pins, struct diag *diag, void *va, uint64_t bytes, bool hugetlb)
-{
-	uint64_t start = (uintptr_t)va;
-	size_t at = find(pins, start);
 	int ret;
 
-	if (at < pins->count && pins->sorted[at].start < start + bytes)
+	pin->extent.start = (uintptr_t)va;
+	pin->extent.last = (uintptr_t)va + bytes - 1;
+	pin->locked = !hugetlb;
+	if (extents_overlap(&pins->extents, pin->extent.start, pin->extent.last))
 		return diag_fail(diag, -EEXIST, "soft: memory at %p overlaps registered memory",
 				 va);
-	ret = make_room(pins);
-	if (ret)
-		return diag_fail(diag, ret, "soft: no memory");
 	ret = populate(diag, va, bytes);
-	if (!ret && !hugetlb)
+	if (!ret && pin->locked)
 		ret = lock_memory(pins, diag, va, bytes);
 	if (ret)
 		return ret;
-	memmove(&pins->sorted[at + 1], &pins->sorted[at],
-		(pins->count - at) * sizeof(*pins->sorted));
-	pins->sorted[at] = (struct soft_pin){ .start = start, .bytes = bytes, .locked = !hugetlb };
-	pins->count++;
-	pins->locked_bytes += hugetlb ? 0 : bytes;
+	extents_insert(&pins->extents, &pin->extent);
+	pins->locked_bytes += pin->locked ? bytes : 0;
 	return 0;
 }
 
-int soft_pins_add(struct soft_pins *pins, struct diag *diag, void *va, uint64_t bytes, bool hugetlb)
+int soft_pins_add(struct soft_pins *pins, struct diag *diag, struct soft_pin *pin, void *va,
+		  uint64_t bytes, bool hugetlb)
 {
 	uint64_t start = (uintptr_t)va;
 	int ret;
@@ -166,28 +129,20 @@ int soft_pins_add(struct soft_pins *pins, struct diag *diag, void *va, uint64_t 
 				 "soft: memory at %p, %" PRIu64 " bytes: not whole pages", va,
 				 bytes);
 	pthread_rwlock_wrlock(&pins->lock);
-	ret = add(pins, diag, va, bytes, hugetlb);
+	ret = add(pins, diag, pin, va, bytes, hugetlb);
 	pthread_rwlock_unlock(&pins->lock);
 	return ret;
 }
 
-void soft_pins_remove(struct soft_pins *pins, void *va)
+void soft_pins_remove(struct soft_pins *pins, struct soft_pin *pin)
 {
-	uint64_t start = (uintptr_t)va;
-	size_t at;
+	const uint64_t start = pin->extent.start, bytes = pin->extent.last - start + 1;
 
 	pthread_rwlock_wrlock(&pins->lock);
-	at = find(pins, start);
-	if (at < pins->count && pins->sorted[at].start == start) {
-		struct soft_pin pin = pins->sorted[at];
-
-		memmove(&pins->sorted[at], &pins->sorted[at + 1],
-			(pins->count - at - 1) * sizeof(*pins->sorted));
-		pins->count--;
-		if (pin.locked) {
-			pins->locked_bytes -= pin.bytes;
-			munlock(va, pin.bytes);
-		}
+	extents_remove(&pins->extents, &pin->extent);
+	if (pin->locked) {
+		pins->locked_bytes -= bytes;
+		munlock((void *)(uintptr_t)start, bytes);
 	}
 	pthread_rwlock_unlock(&pins->lock);
 }

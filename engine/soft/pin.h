@@ -5,7 +5,7 @@
  * Pinned means faulted in, writable and locked (mlock), accounted to RLIMIT_MEMLOCK as the
  * kernel's pins are. Huge pages of hugetlbfs are never swapped and need no lock.
  *
- * Locking: a readers-writer lock; looking up is a reader.
+ * Locking: a readers-writer lock; looking up is a reader. A pin is the caller's to keep.
  */
 #ifndef ENGINE_SOFT_PIN_H
 #define ENGINE_SOFT_PIN_H
@@ -16,18 +16,16 @@
 #include <stdint.h>
 
 #include "../diag.h"
+#include "../extent.h"
 
 struct soft_pin {
-	uint64_t start;
-	uint64_t bytes;
+	struct extent extent; /* virtual addresses */
 	bool locked;
 };
 
 struct soft_pins {
 	pthread_rwlock_t lock;
-	struct soft_pin *sorted; /* by start, disjoint */
-	size_t count;
-	size_t capacity;
+	struct extents extents;
 	uint64_t locked_bytes;
 };
 
@@ -38,11 +36,9 @@ void soft_pins_destroy(struct soft_pins *pins);
  * Return: 0; -EFAULT not mapped or not writable; -EEXIST overlaps a pinned range; -ENOMEM no
  * memory, or RLIMIT_MEMLOCK; -EINVAL unaligned. @diag says which.
  */
-int soft_pins_add(struct soft_pins *pins, struct diag *diag, void *va, uint64_t bytes,
-		  bool hugetlb);
-
-/* @va is the start of a pinned range. */
-void soft_pins_remove(struct soft_pins *pins, void *va);
+int soft_pins_add(struct soft_pins *pins, struct diag *diag, struct soft_pin *pin, void *va,
+		  uint64_t bytes, bool hugetlb);
+void soft_pins_remove(struct soft_pins *pins, struct soft_pin *pin);
 
 /* Is all of it inside one pinned range? */
 bool soft_pins_contain(struct soft_pins *pins, const void *va, uint64_t bytes);

@@ -38,9 +38,9 @@ enum ioas_map_flags {
 	IOAS_MAP_IDENTITY = 1 << 9, /* map at IOVA = virtual address */
 	/*
 	 * KERNEL spaces: for what lasts, arenas and not single buffers. Elements of a batch that
-	 * are neighbours in memory and in IOVA become one mapping of the kernel: one entry of a
-	 * limit (ioas_caps.max_maps), one call. The kernel never splits it, so they are unmapped
-	 * together: in one batch, in the same order.
+	 * are neighbours in memory get neighbouring IOVAs, and become one mapping of the kernel:
+	 * one entry of a limit (ioas_caps.max_maps), one call. The kernel never splits it, so they
+	 * are unmapped together: in one batch, in the same order.
 	 */
 	IOAS_MAP_TOGETHER = 1 << 10,
 };
