@@ -35,6 +35,11 @@ const struct bench_figure bench_figures[] = {
 	{ "window_grant_revoke_batched/4k_batch32/threads:2", BENCH_SCALING, 1.8, "issue 2" },
 	{ "iova/4k", BENCH_NS, 12.7, "iova.c, magazine hit" },
 	{ "iova/2m", BENCH_NS, 42, "iova.c, tree" },
+	{ "register/2m", BENCH_OVER_FLOOR, 100, "issue 6, less its locks; SPDK 220" },
+	{ "register/1g", BENCH_OVER_FLOOR, 500, "issue 6, less its locks; SPDK 48000" },
+	{ "unregister/random_50k", BENCH_NS, 300, "issue 6; SPDK 36000" },
+	{ "register/2m_of_1m", BENCH_VS_PEER, 1 / 2.0, "flat: twice as long as among 1000" },
+	{ "unregister/random_1m", BENCH_VS_PEER, 1 / 10.0, "no walk: 1000 times as many" },
 	/* In the loops that SPDK was measured with, an empty call took 1.6 (dependent: 1.7). */
 	{ "translate/hot", BENCH_OVER_FLOOR, 0.8, "issue 6" },
 	{ "translate/random", BENCH_OVER_FLOOR, 2.5 - 1.6, "issue 6; SPDK 2.8 - 1.6" },

@@ -66,6 +66,7 @@ class Runner
 		t.threads = live->row->threads;
 		t.shared = &live->shared;
 		t.local = nullptr;
+		t.left_out_ns = 0;
 		t.error[0] = 0;
 	}
 
@@ -134,7 +135,7 @@ class Runner
 			bench_perf_start(&perf);
 			double start = now_ns();
 			int ret = spec->run(&t, iterations);
-			double wall = now_ns() - start;
+			double wall = now_ns() - start - t.left_out_ns;
 			bench_perf_stop(&perf);
 			delay = bench_run_delay_ns() - delay;
 			if (ret) {

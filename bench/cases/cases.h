@@ -13,6 +13,7 @@ extern const struct bench_table bench_iova_cases;
 extern const struct bench_table bench_translate_cases;
 extern const struct bench_table bench_reader_cases;
 extern const struct bench_table bench_regcache_cases;
+extern const struct bench_table bench_register_cases;
 extern const struct bench_table bench_urcu_peers;
 extern const struct bench_table bench_dpdk_peers;
 
