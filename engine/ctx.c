@@ -229,6 +229,32 @@ static void add_counters(uint64_t *sum, const struct counters *counters)
 		sum[i] += atomic_load_explicit(&counters->value[i], memory_order_relaxed);
 }
 
+/* Those that queues count. */
+static struct ioas_stats stats_of(const uint64_t *sum)
+{
+	return (struct ioas_stats){
+		.size = sizeof(struct ioas_stats),
+		.maps = sum[COUNTER_MAPS],
+		.unmaps = sum[COUNTER_UNMAPS],
+		.map_crossings = sum[COUNTER_MAP_CROSSINGS],
+		.unmap_crossings = sum[COUNTER_UNMAP_CROSSINGS],
+		.inval_asked = sum[COUNTER_INVAL_ASKED],
+		.inval_merged = sum[COUNTER_INVAL_MERGED],
+		.commit_joins = sum[COUNTER_COMMIT_JOINS],
+	};
+}
+
+int ioas_queue_stats(const struct ioas_queue *q, struct ioas_stats *stats)
+{
+	uint64_t sum[COUNTERS] = { 0 };
+
+	if (stats->size != sizeof(*stats))
+		return bad_size(q->as->ctx, "ioas_stats", stats->size);
+	add_counters(sum, &q->counters);
+	*stats = stats_of(sum);
+	return 0;
+}
+
 int ioas_ctx_stats(struct ioas_ctx *ctx, struct ioas_stats *stats)
 {
 	uint64_t sum[COUNTERS] = { 0 };
@@ -251,22 +277,14 @@ int ioas_ctx_stats(struct ioas_ctx *ctx, struct ioas_stats *stats)
 		table_bytes += pt_table_bytes(as->pt);
 	}
 	pthread_mutex_unlock(&ctx->lock);
-	*stats = (struct ioas_stats){
-		.size = sizeof(*stats),
-		.maps = sum[COUNTER_MAPS],
-		.unmaps = sum[COUNTER_UNMAPS],
-		.map_crossings = sum[COUNTER_MAP_CROSSINGS],
-		.unmap_crossings = sum[COUNTER_UNMAP_CROSSINGS],
-		.inval_crossings = inval.crossings,
-		.inval_asked = sum[COUNTER_INVAL_ASKED],
-		.inval_merged = sum[COUNTER_INVAL_MERGED] + inval.merged,
-		.inval_issued = inval.issued,
-		.inval_flushes = inval.flushes,
-		.commits = inval.commits,
-		.commit_joins = sum[COUNTER_COMMIT_JOINS],
-		.bytes_pinned = atomic_load_explicit(&ctx->bytes_pinned, memory_order_relaxed),
-		.table_bytes = table_bytes,
-	};
+	*stats = stats_of(sum);
+	stats->inval_crossings = inval.crossings;
+	stats->inval_merged += inval.merged;
+	stats->inval_issued = inval.issued;
+	stats->inval_flushes = inval.flushes;
+	stats->commits = inval.commits;
+	stats->bytes_pinned = atomic_load_explicit(&ctx->bytes_pinned, memory_order_relaxed);
+	stats->table_bytes = table_bytes;
 	faults_count(ctx, &stats->faults, &stats->faults_lost);
 	requests_count(ctx, &stats->page_requests, &stats->page_requests_refused);
 	return 0;

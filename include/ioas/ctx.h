@@ -213,6 +213,14 @@ struct ioas_stats {
 
 int ioas_ctx_stats(struct ioas_ctx *ctx, struct ioas_stats *stats);
 
+/**
+ * ioas_queue_stats - what one queue has counted
+ *
+ * Maps, unmaps and their crossings, inval_asked, inval_merged (in the queue itself) and commit_joins;
+ * the other fields are 0. Any thread, but not while the queue is destroyed. Return: 0, or -EINVAL.
+ */
+int ioas_queue_stats(const struct ioas_queue *queue, struct ioas_stats *stats);
+
 #ifdef __cplusplus
 }
 #endif

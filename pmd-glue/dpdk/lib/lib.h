@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the files of the library share. See ioas_dpdk.h.
+ *
+ * Lock order: the registry's (names; readers of it), ioas_dpdk.lock (devices, faults), memory.lock.
+ * EAL's memory lock is before memory.lock, and none of EAL's is taken under any of these.
+ */
+#ifndef IOAS_DPDK_LIB_H
+#define IOAS_DPDK_LIB_H
+
+#include <pthread.h>
+
+#include <rte_lcore.h>
+
+#include "ioas_dpdk.h"
+#include "log.h"
+#include "memory.h"
+
+#define DEVICE_NAME_BYTES 64
+#define FAULTS_KEPT	  64
+
+struct device {
+	struct device *next;
+	struct ioas_dpdk *glue;
+	struct ioas_dev *dev;
+	bool watched; /* EAL's device events */
+	char name[DEVICE_NAME_BYTES];
+};
+
+/* One of the faults that came last. Devices come and go: their names stay. */
+struct fault_record {
+	uint64_t iova;
+	uint32_t reason;
+	uint32_t prot;
+	char device[DEVICE_NAME_BYTES];
+};
+
+struct lcore {
+	struct ioas_queue *queue;
+	uint64_t owner; /* number of the thread that it belongs to */
+};
+
+struct ioas_dpdk {
+	struct ioas_dpdk *next; /* registry */
+	char name[IOAS_DPDK_NAME_BYTES];
+	uint32_t flags;
+	bool shown;	/* to others than its opener; registry's lock */
+	bool memory_on; /* memory_start() has succeeded */
+	bool has_readers;
+	struct ioas_ctx *ctx;
+	struct ioas *as;
+	struct memory memory;
+	struct share share;
+	pthread_mutex_t lock;
+	struct device *devices;
+	struct fault_record faults[FAULTS_KEPT]; /* a ring */
+	uint64_t fault_count;			 /* ever */
+	ioas_fault_fn fault;			 /* the application's */
+	void *fault_arg;
+	struct lcore lcores[RTE_MAX_LCORE];
+};
+
+#define DEFAULT_NAME "ioas"
+
+/*
+ * registry.c: names that are taken, and what is open under them (shown). Visitors see what is
+ * shown, run under the registry's lock, and return non-zero to stop. Return: 0, -EEXIST.
+ */
+int registry_reserve(struct ioas_dpdk *glue);
+void registry_show(struct ioas_dpdk *glue);
+void registry_hide(struct ioas_dpdk *glue);
+void registry_remove(struct ioas_dpdk *glue);
+int registry_visit(const char *name, int (*visit)(struct ioas_dpdk *glue, void *arg), void *arg);
+
+/* device.c */
+void devices_remove_all(struct ioas_dpdk *glue);
+/* Bind only (@dev may be NULL); attach all that is bound. */
+int device_bind(struct ioas_dpdk *glue, const char *name, struct ioas_dev **dev);
+int devices_attach(struct ioas_dpdk *glue);
+
+/* fault.c: an ioas_fault_fn whose argument is the glue. */
+void fault_record(void *arg, const struct ioas_fault *fault);
+
+/* queue.c */
+void queues_destroy(struct ioas_dpdk *glue);
+
+/* readers.c: the flavour of RCU that waits on the application's QSBR variable. */
+struct rcu_flavor_struct;
+int readers_get(struct rte_rcu_qsbr *qsbr, const struct rcu_flavor_struct **flavor);
+void readers_put(void);
+
+/* telemetry.c: once for the process. */
+void telemetry_start(void);
+
+#endif
