@@ -32,23 +32,29 @@
 #define LIMIT_PAGES_NS UINT64_C(80000000)
 
 struct soft_pins;
+struct soft_pin;
 struct diag;
 
 /* The kernel's part. */
 
 static uint64_t kernel_maps, kernel_bytes;
 
-int __wrap_soft_pins_add(struct soft_pins *pins, struct diag *diag, void *va, uint64_t bytes,
-			 bool hugetlb);
+int __wrap_soft_pins_add(struct soft_pins *pins, struct diag *diag, struct soft_pin *pin, void *va,
+			 uint64_t bytes, bool hugetlb);
+void __wrap_soft_pins_remove(struct soft_pins *pins, struct soft_pin *pin);
 int __wrap_soft_map(struct be_space *space, const struct be_map *maps, unsigned int count,
 		    unsigned int *done, unsigned int *crossings);
 int __wrap_soft_unmap(struct be_space *space, const struct be_unmap *unmaps, unsigned int count,
 		      unsigned int *done, unsigned int *crossings);
 
-int __wrap_soft_pins_add(struct soft_pins *pins, struct diag *diag, void *va, uint64_t bytes,
-			 bool hugetlb)
+int __wrap_soft_pins_add(struct soft_pins *pins, struct diag *diag, struct soft_pin *pin, void *va,
+			 uint64_t bytes, bool hugetlb)
 {
 	return 0;
+}
+
+void __wrap_soft_pins_remove(struct soft_pins *pins, struct soft_pin *pin)
+{
 }
 
 int __wrap_soft_map(struct be_space *space, const struct be_map *maps, unsigned int count,
