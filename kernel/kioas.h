@@ -21,15 +21,15 @@
  *	kioas_file.memory_lock	the tree of registered memory; held for reading by who maps from it
  *	kioas_device.lock	which file has the device
  *	kioas_space.lock	areas, domain, groups; a parent's before its child's
- *	kioas_cpu.lock		who fills a CPU space; memory of the process is touched under it
- *	kioas_block.lock	a piece of a CPU space: taken by notifiers, see kioas_cpu.h
+ *	kioas_mirror.lock		who fills a mirror; memory of the process is touched under it
+ *	kioas_block.lock	a piece of a mirror: taken by notifiers, see kioas_mirror.h
  *	kioas_events.lock	events, and what their reporters look up; a spin lock, interrupts
  *				off
  *	kioas_file.errors_lock	a spin lock
  *
  * mmap_lock comes after all mutexes but kioas_block.lock: user memory may be touched under
  * kioas_file.lock but nothing that is called under mmap_lock (notifiers, mmap) may take one of
- * them. Memory is pinned and accounted before kioas_space.lock is taken, but for CPU spaces.
+ * them. Memory is pinned and accounted before kioas_space.lock is taken, but for mirrors.
  *
  * Who may go on after an exit: DMA ends first. A device stops mastering the bus before it is
  * detached, and it is detached before tables are emptied and memory is unpinned.
@@ -294,6 +294,11 @@ void kioas_area_clear(struct kioas_space *space, struct kioas_area *area,
  * @attach: a group has been attached to the domain: puts into it what is not there yet. Under
  *	kioas_file.lock, the space's and its parent's lock. Areas are there already.
  *
+ * @may_map: may this area be added? Under the space's lock
+ * @area_fill: in place of what areas do otherwise: their memory is neither registered nor pinned
+ *	beforehand. Return: see kioas_fill_failed(). Under the space's lock
+ * @area_clear: undoes it. These three come together.
+ *
  * All functions but those of @ops are optional.
  */
 struct kioas_kind_ops {
@@ -316,6 +321,10 @@ struct kioas_kind_ops {
 	void (*unregistered)(struct kioas_space *space, struct kioas_memory *memory);
 	int (*attach)(struct kioas_call *call, struct kioas_space *space,
 		      struct kioas_group *group);
+	int (*may_map)(struct kioas_call *call, struct kioas_space *space,
+		       const struct kioas_area *area);
+	int (*area_fill)(struct kioas_space *space, struct kioas_area *area);
+	void (*area_clear)(struct kioas_space *space, struct kioas_area *area);
 };
 
 struct kioas_space {
@@ -345,6 +354,7 @@ struct kioas_space {
 extern const struct kioas_kind_ops kioas_kernel_kind;
 extern const struct kioas_kind_ops kioas_user_kind;
 extern const struct kioas_kind_ops kioas_cpu_kind;
+extern const struct kioas_kind_ops kioas_vm_kind;
 extern const struct kioas_kind_ops kioas_passthrough_kind;
 
 const struct kioas_kind_ops *kioas_kind(u32 kind);
@@ -375,6 +385,9 @@ int kioas_space_check_range(struct kioas_call *call, struct kioas_space *space, 
 /* An area that is in no tree; @memory (its reference moves there) may be NULL. NULL: no memory */
 struct kioas_area *kioas_area_alloc(u64 start, u64 bytes, u64 address, u32 prot,
 				    struct kioas_memory *memory);
+/* Why an area, or what a kind mirrors, did not get into the table. Return: the call's error */
+int kioas_fill_failed(struct kioas_call *call, int error, const char *field);
+
 /* Areas that are in no tree yet: all of them get in, and in the table, or none. Under the lock. */
 int kioas_areas_add(struct kioas_call *call, struct kioas_space *space, struct list_head *areas);
 /* Areas of the tree leave it, and the table: no device reaches them any more on return. */

@@ -71,6 +71,8 @@ static void kioas_area_remove(struct kioas_space *space, struct kioas_area *area
 
 int kioas_area_fill(struct kioas_space *space, struct kioas_area *area)
 {
+	if (space->kind->area_fill)
+		return space->kind->area_fill(space, area);
 	if (!area->memory)
 		return kioas_nest_fill(space, area, area->address, kioas_area_address_last(area));
 	return kioas_memory_map(area->memory, area->address, area->last - area->start + 1,
@@ -80,10 +82,27 @@ int kioas_area_fill(struct kioas_space *space, struct kioas_area *area)
 void kioas_area_clear(struct kioas_space *space, struct kioas_area *area,
 		      struct iommu_iotlb_gather *gather)
 {
-	if (area->memory)
+	if (space->kind->area_clear)
+		space->kind->area_clear(space, area);
+	else if (area->memory)
 		iommu_unmap_fast(space->domain, area->start, area->last - area->start + 1, gather);
 	else
 		kioas_nest_clear(space, area, area->address, kioas_area_address_last(area), gather);
+}
+
+int kioas_fill_failed(struct kioas_call *call, int error, const char *field)
+{
+	switch (error) {
+	case -ENOMEM:
+	case -EINTR:
+		return error;
+	case -EDQUOT:
+		return kioas_fail(call, -ENOMEM, field, "RLIMIT_MEMLOCK would be exceeded");
+	case -ESRCH:
+		return kioas_fail(call, -EFAULT, field, "the process that it shows has ended");
+	default:
+		return kioas_fail(call, -EIO, field, "the IOMMU refuses a part of it (%d)", error);
+	}
 }
 
 static bool kioas_child_follows(const struct kioas_space *child)
@@ -186,11 +205,13 @@ static int kioas_area_add(struct kioas_call *call, struct kioas_space *space,
 	if (other)
 		return kioas_fail(call, -EEXIST, "iova", "a mapping is at 0x%llx to 0x%llx",
 				  other->start, other->last);
+	if (space->kind->may_map) {
+		ret = space->kind->may_map(call, space, area);
+		if (ret)
+			return ret;
+	}
 	ret = kioas_area_enter(space, area);
-	if (ret && ret != -ENOMEM)
-		return kioas_fail(call, -EIO, "iova", "the IOMMU refuses 0x%llx to 0x%llx (%d)",
-				  area->start, area->last, ret);
-	return ret;
+	return ret ? kioas_fill_failed(call, ret, "iova") : 0;
 }
 
 /* On success the areas are in no list; on failure all are in @areas again. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Blocks of a CPU space: a piece of a process's memory that is pinned, in the table, and watched.
+ * Blocks of a mirror: a piece of a process's memory that is pinned, in the table, and watched.
  *
  * Devices that cannot fault need pages that stay, so all that is in the table is pinned: as long as
  * the process leaves its mappings alone nothing moves, and no DMA is lost. When it changes them the
@@ -16,7 +16,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
-#include "kioas_cpu.h"
+#include "kioas_mirror.h"
 
 #define KIOAS_FILL_TRIES 8
 
@@ -24,7 +24,7 @@
 
 static void kioas_block_unmap(struct kioas_block *block, unsigned int first, unsigned int end)
 {
-	struct iommu_domain *domain = block->cpu->domain;
+	struct iommu_domain *domain = block->window->mirror->domain;
 	struct iommu_iotlb_gather gather;
 	unsigned int run, run_end;
 
@@ -37,7 +37,7 @@ static void kioas_block_unmap(struct kioas_block *block, unsigned int first, uns
 	iommu_iotlb_gather_init(&gather);
 	run = first;
 	for_each_set_bitrange_from(run, run_end, block->mapped, end)
-		iommu_unmap_fast(domain, block->start + ((u64)run << PAGE_SHIFT),
+		iommu_unmap_fast(domain, kioas_block_iova(block, run),
 				 (size_t)(run_end - run) << PAGE_SHIFT, &gather);
 	iommu_iotlb_sync(domain, &gather);
 	bitmap_clear(block->mapped, first, end - first);
@@ -46,10 +46,10 @@ static void kioas_block_unmap(struct kioas_block *block, unsigned int first, uns
 static int kioas_block_map_run(struct kioas_block *block, unsigned int first, unsigned int count)
 {
 	const u32 prot =
-		block->cpu->prot & (test_bit(first, block->writable) ? ~0 : ~IOASID_PROT_WRITE);
+		block->window->prot & (test_bit(first, block->writable) ? ~0 : ~IOASID_PROT_WRITE);
 	int ret;
 
-	ret = kioas_iommu_map_atomic(block->cpu->domain, block->start + ((u64)first << PAGE_SHIFT),
+	ret = kioas_iommu_map_atomic(block->window->mirror->domain, kioas_block_iova(block, first),
 				     page_to_phys(block->pages[first]), (size_t)count << PAGE_SHIFT,
 				     kioas_prot_to_iommu(prot));
 	if (!ret)
@@ -83,12 +83,13 @@ static unsigned int kioas_block_run(const struct kioas_block *block, unsigned in
  */
 static bool kioas_block_small_leaves(const struct kioas_block *block)
 {
-	return (block->cpu->domain->pgsize_bitmap & (KIOAS_BLOCK_BYTES - 1)) == PAGE_SIZE;
+	return (block->window->mirror->domain->pgsize_bitmap & (KIOAS_BLOCK_BYTES - 1)) ==
+	       PAGE_SIZE;
 }
 
 static int kioas_block_map(struct kioas_block *block)
 {
-	const unsigned long sizes = block->cpu->domain->pgsize_bitmap;
+	const unsigned long sizes = block->window->mirror->domain->pgsize_bitmap;
 	unsigned int slot, count;
 	int ret;
 
@@ -98,6 +99,7 @@ static int kioas_block_map(struct kioas_block *block)
 			continue;
 		count = kioas_block_run(block, slot);
 		block->large = count == KIOAS_BLOCK_PAGES && sizes & KIOAS_BLOCK_BYTES &&
+			       IS_ALIGNED(kioas_block_iova(block, slot), KIOAS_BLOCK_BYTES) &&
 			       IS_ALIGNED(page_to_phys(block->pages[slot]), KIOAS_BLOCK_BYTES);
 		if (!block->large && !kioas_block_small_leaves(block))
 			count = 1;
@@ -121,7 +123,7 @@ static bool kioas_event_harmless(const struct mmu_notifier_range *range)
 	return range->event == MMU_NOTIFY_PROTECTION_PAGE || range->event == MMU_NOTIFY_SOFT_DIRTY;
 }
 
-/* Slots of [from, to). Return: is there something to do for kioas_cpu.work? */
+/* Slots of [from, to). Return: is there something to do for kioas_mirror.work? */
 static bool kioas_block_drop(struct kioas_block *block, u64 from, u64 to)
 {
 	const u64 end = min(to, block->start + KIOAS_BLOCK_BYTES);
@@ -145,7 +147,7 @@ static bool kioas_block_invalidate(struct mmu_interval_notifier *notifier,
 				   const struct mmu_notifier_range *range, unsigned long seq)
 {
 	struct kioas_block *block = container_of(notifier, struct kioas_block, notifier);
-	struct kioas_cpu *cpu = block->cpu;
+	struct kioas_mirror *mirror = block->window->mirror;
 	bool work;
 
 	if (kioas_event_harmless(range))
@@ -158,9 +160,9 @@ static bool kioas_block_invalidate(struct mmu_interval_notifier *notifier,
 	work = kioas_block_drop(block, range->start, range->end);
 	mutex_unlock(&block->lock);
 	if (range->event == MMU_NOTIFY_RELEASE)
-		kioas_cpu_gone(cpu);
+		kioas_mirror_gone(mirror);
 	if (work)
-		queue_work(kioas_workqueue(), &cpu->work);
+		queue_work(kioas_workqueue(), &mirror->work);
 	return true;
 }
 
@@ -186,26 +188,26 @@ static unsigned int kioas_pages_unpin(struct page **pages, const unsigned long *
 
 void kioas_block_clean(struct kioas_block *block, bool forget)
 {
-	struct kioas_cpu *cpu = block->cpu;
+	struct kioas_mirror *mirror = block->window->mirror;
 	unsigned int slot, count = 0;
 
 	mutex_lock(&block->lock);
 	block->disturbed = false;
-	bitmap_zero(cpu->missing, KIOAS_BLOCK_PAGES);
+	bitmap_zero(mirror->missing, KIOAS_BLOCK_PAGES);
 	for_each_set_bit(slot, block->stale, KIOAS_BLOCK_PAGES)
 	{
-		cpu->pages[slot] = block->pages[slot];
+		mirror->pages[slot] = block->pages[slot];
 		block->pages[slot] = NULL;
-		__set_bit(slot, cpu->missing);
+		__set_bit(slot, mirror->missing);
 	}
 	bitmap_zero(block->stale, KIOAS_BLOCK_PAGES);
-	bitmap_copy(cpu->writable, block->writable, KIOAS_BLOCK_PAGES);
+	bitmap_copy(mirror->writable, block->writable, KIOAS_BLOCK_PAGES);
 	mutex_unlock(&block->lock);
 	if (!forget)
-		bitmap_or(block->wanted, block->wanted, cpu->missing, KIOAS_BLOCK_PAGES);
-	count = kioas_pages_unpin(cpu->pages, cpu->missing, cpu->writable);
+		bitmap_or(block->wanted, block->wanted, mirror->missing, KIOAS_BLOCK_PAGES);
+	count = kioas_pages_unpin(mirror->pages, mirror->missing, mirror->writable);
 	if (count)
-		kioas_cpu_unaccount(cpu, count);
+		kioas_mirror_unaccount(mirror, count);
 }
 
 void kioas_block_clear(struct kioas_block *block, unsigned int first, unsigned int end)
@@ -225,23 +227,24 @@ static bool kioas_pin_failed_hard(long error)
 	return error == -ENOMEM || error == -EINTR || error == -ERESTARTSYS || error == -EAGAIN;
 }
 
-/* Pins slots of @cpu->missing from @slot to @end, all in one part of the memory map. */
+/* Pins slots of @mirror->missing from @slot to @end, all in one part of the memory map. */
 static int kioas_block_pin_run(struct kioas_block *block, unsigned int slot, unsigned int end,
 			       unsigned int flags)
 {
-	struct kioas_cpu *cpu = block->cpu;
+	struct kioas_mirror *mirror = block->window->mirror;
 	long got;
 
 	while (slot < end) {
-		got = kioas_pin_user_pages_remote(cpu->mm, block->start + ((u64)slot << PAGE_SHIFT),
-						  end - slot, flags, &cpu->pages[slot]);
+		got = kioas_pin_user_pages_remote(mirror->mm,
+						  block->start + ((u64)slot << PAGE_SHIFT),
+						  end - slot, flags, &mirror->pages[slot]);
 		if (kioas_pin_failed_hard(got)) {
-			bitmap_clear(cpu->missing, slot, KIOAS_BLOCK_PAGES - slot);
+			bitmap_clear(mirror->missing, slot, KIOAS_BLOCK_PAGES - slot);
 			return got;
 		}
 		/* Not to be had: behind the end of a file, of a kind that cannot be pinned... */
 		if (got <= 0) {
-			__clear_bit(slot, cpu->missing);
+			__clear_bit(slot, mirror->missing);
 			got = 1;
 		}
 		slot += got;
@@ -250,91 +253,91 @@ static int kioas_block_pin_run(struct kioas_block *block, unsigned int slot, uns
 }
 
 /*
- * Takes out of @cpu->missing what the process does not have; pins the rest, unless it is only to be
- * counted. On failure the slots that were pinned are those still in @cpu->missing.
+ * Takes out of @mirror->missing what the process does not have; pins the rest, unless it is only to be
+ * counted. On failure the slots that were pinned are those still in @mirror->missing.
  */
 static int kioas_block_walk(struct kioas_block *block, bool pin, unsigned int flags)
 {
-	struct kioas_cpu *cpu = block->cpu;
+	struct kioas_mirror *mirror = block->window->mirror;
 	struct vm_area_struct *vma;
 	unsigned int slot, end;
 	u64 address;
 	u32 prot;
 	int ret = 0;
 
-	mmap_read_lock(cpu->mm);
-	for (slot = find_first_bit(cpu->missing, KIOAS_BLOCK_PAGES);
+	mmap_read_lock(mirror->mm);
+	for (slot = find_first_bit(mirror->missing, KIOAS_BLOCK_PAGES);
 	     slot < KIOAS_BLOCK_PAGES && !ret;
-	     slot = find_next_bit(cpu->missing, KIOAS_BLOCK_PAGES, end)) {
+	     slot = find_next_bit(mirror->missing, KIOAS_BLOCK_PAGES, end)) {
 		address = block->start + ((u64)slot << PAGE_SHIFT);
-		end = find_next_zero_bit(cpu->missing, KIOAS_BLOCK_PAGES, slot);
-		vma = find_vma(cpu->mm, address);
-		prot = vma && vma->vm_start <= address ? kioas_cpu_prot(cpu, vma) : 0;
+		end = find_next_zero_bit(mirror->missing, KIOAS_BLOCK_PAGES, slot);
+		vma = find_vma(mirror->mm, address);
+		prot = vma && vma->vm_start <= address ? kioas_window_prot(block->window, vma) : 0;
 		if (vma)
 			end = min_t(u64, end,
 				    ((vma->vm_start <= address ? vma->vm_end : vma->vm_start) -
 				     block->start) >>
 					    PAGE_SHIFT);
 		if (!prot) {
-			bitmap_clear(cpu->missing, slot, end - slot);
+			bitmap_clear(mirror->missing, slot, end - slot);
 			continue;
 		}
 		if (!pin)
 			continue;
 		if (prot & IOASID_PROT_WRITE)
-			bitmap_set(cpu->writable, slot, end - slot);
+			bitmap_set(mirror->writable, slot, end - slot);
 		else
-			bitmap_clear(cpu->writable, slot, end - slot);
+			bitmap_clear(mirror->writable, slot, end - slot);
 		ret = kioas_block_pin_run(block, slot, end,
 					  flags | (prot & IOASID_PROT_WRITE ? FOLL_WRITE : 0));
 	}
-	mmap_read_unlock(cpu->mm);
+	mmap_read_unlock(mirror->mm);
 	return ret;
 }
 
-/* Accounts and pins what is wanted and not there. What is pinned is in @cpu->missing. */
+/* Accounts and pins what is wanted and not there. What is pinned is in @mirror->missing. */
 static int kioas_block_pin(struct kioas_block *block, bool fault)
 {
-	struct kioas_cpu *cpu = block->cpu;
+	struct kioas_mirror *mirror = block->window->mirror;
 	unsigned int slot, count;
 	int ret;
 
-	bitmap_copy(cpu->missing, block->wanted, KIOAS_BLOCK_PAGES);
+	bitmap_copy(mirror->missing, block->wanted, KIOAS_BLOCK_PAGES);
 	for_each_set_bit(slot, block->wanted, KIOAS_BLOCK_PAGES) if (block->pages[slot])
-		__clear_bit(slot, cpu->missing);
+		__clear_bit(slot, mirror->missing);
 	kioas_block_walk(block, false, 0);
-	count = bitmap_weight(cpu->missing, KIOAS_BLOCK_PAGES);
+	count = bitmap_weight(mirror->missing, KIOAS_BLOCK_PAGES);
 	if (!count)
 		return 0;
-	ret = kioas_cpu_account(cpu, count);
+	ret = kioas_mirror_account(mirror, count);
 	if (ret) {
-		bitmap_zero(cpu->missing, KIOAS_BLOCK_PAGES);
+		bitmap_zero(mirror->missing, KIOAS_BLOCK_PAGES);
 		return ret;
 	}
 	ret = kioas_block_walk(block, true, FOLL_LONGTERM | (fault ? 0 : FOLL_NOFAULT));
-	count -= bitmap_weight(cpu->missing, KIOAS_BLOCK_PAGES);
+	count -= bitmap_weight(mirror->missing, KIOAS_BLOCK_PAGES);
 	if (count)
-		kioas_cpu_unaccount(cpu, count);
+		kioas_mirror_unaccount(mirror, count);
 	return ret;
 }
 
 /* Under kioas_block.lock: what was pinned gets in, and all that is in gets mapped. */
 static int kioas_block_enter(struct kioas_block *block)
 {
-	struct kioas_cpu *cpu = block->cpu;
+	struct kioas_mirror *mirror = block->window->mirror;
 	unsigned int slot;
 
-	for_each_set_bit(slot, cpu->missing, KIOAS_BLOCK_PAGES)
+	for_each_set_bit(slot, mirror->missing, KIOAS_BLOCK_PAGES)
 	{
-		block->pages[slot] = cpu->pages[slot];
-		__assign_bit(slot, block->writable, test_bit(slot, cpu->writable));
+		block->pages[slot] = mirror->pages[slot];
+		__assign_bit(slot, block->writable, test_bit(slot, mirror->writable));
 	}
 	return kioas_block_map(block);
 }
 
 static int kioas_block_try(struct kioas_block *block, bool fault)
 {
-	struct kioas_cpu *cpu = block->cpu;
+	struct kioas_mirror *mirror = block->window->mirror;
 	unsigned long seq = mmu_interval_read_begin(&block->notifier);
 	unsigned int count;
 	bool retry;
@@ -349,9 +352,9 @@ static int kioas_block_try(struct kioas_block *block, bool fault)
 	mutex_unlock(&block->lock);
 	if (!retry)
 		return ret ?: map_ret;
-	count = kioas_pages_unpin(cpu->pages, cpu->missing, cpu->writable);
+	count = kioas_pages_unpin(mirror->pages, mirror->missing, mirror->writable);
 	if (count)
-		kioas_cpu_unaccount(cpu, count);
+		kioas_mirror_unaccount(mirror, count);
 	return ret ?: -EAGAIN;
 }
 
@@ -389,27 +392,27 @@ int kioas_block_fill(struct kioas_block *block, bool fault)
 
 /* Coming and going */
 
-struct kioas_block *kioas_block_new(struct kioas_cpu *cpu, u64 start)
+struct kioas_block *kioas_block_new(struct kioas_window *window, u64 start)
 {
 	struct kioas_block *block = kzalloc(sizeof(*block), GFP_KERNEL_ACCOUNT);
 	int ret = -ENOMEM;
 
 	if (!block)
 		return ERR_PTR(ret);
-	block->cpu = cpu;
+	block->window = window;
 	block->start = start;
 	mutex_init(&block->lock);
 	block->pages = kvcalloc(KIOAS_BLOCK_PAGES, sizeof(*block->pages), GFP_KERNEL_ACCOUNT);
 	if (block->pages)
-		ret = xa_err(xa_store(&cpu->blocks, start / KIOAS_BLOCK_BYTES, block,
+		ret = xa_err(xa_store(&window->blocks, start / KIOAS_BLOCK_BYTES, block,
 				      GFP_KERNEL_ACCOUNT));
 	if (ret)
 		goto out_free;
-	ret = mmu_interval_notifier_insert(&block->notifier, cpu->mm, start, KIOAS_BLOCK_BYTES,
-					   &kioas_block_notifier_ops);
+	ret = mmu_interval_notifier_insert(&block->notifier, window->mirror->mm, start,
+					   KIOAS_BLOCK_BYTES, &kioas_block_notifier_ops);
 	if (!ret)
 		return block;
-	xa_erase(&cpu->blocks, start / KIOAS_BLOCK_BYTES);
+	xa_erase(&window->blocks, start / KIOAS_BLOCK_BYTES);
 out_free:
 	kvfree(block->pages);
 	kfree(block);
@@ -426,7 +429,7 @@ void kioas_block_free(struct kioas_block *block)
 {
 	mmu_interval_notifier_remove(&block->notifier);
 	kioas_block_clear(block, 0, KIOAS_BLOCK_PAGES);
-	xa_erase(&block->cpu->blocks, block->start / KIOAS_BLOCK_BYTES);
+	xa_erase(&block->window->blocks, block->start / KIOAS_BLOCK_BYTES);
 	mutex_destroy(&block->lock);
 	kvfree(block->pages);
 	kfree(block);

@@ -12,6 +12,19 @@
 #include <linux/version.h>
 #include <linux/workqueue.h>
 
+/*
+ * Does KVM tell other modules of its memory slots? It exports file_is_kvm() up to 6.17, and those who
+ * track pages can register up to 6.4, and later where KVM is built for such (Debian: for KVMGT).
+ */
+#if IS_ENABLED(CONFIG_KVM) && defined(CONFIG_X86_64) &&  \
+	LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0) && \
+	(LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0) || \
+	 IS_ENABLED(CONFIG_KVM_EXTERNAL_WRITE_TRACKING))
+#define KIOAS_HAS_KVM 1
+#else
+#define KIOAS_HAS_KVM 0
+#endif
+
 /* 6.3 gave iommu_map() its last argument. */
 static inline int kioas_iommu_map(struct iommu_domain *domain, unsigned long iova,
 				  phys_addr_t paddr, size_t size, int prot)

@@ -178,6 +178,9 @@ int kioas_check_extension(struct kioas_call *call, void *data)
 	case IOASID_EXT_RING_POLL:
 		command->out_value = 1;
 		break;
+	case IOASID_EXT_KVM:
+		command->out_value = KIOAS_HAS_KVM;
+		break;
 	default:
 		command->out_value = 0;
 	}

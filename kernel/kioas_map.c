@@ -68,14 +68,20 @@ static u32 kioas_entry_prot(const struct ioasid_map_entry *entry)
 	       (entry->flags & IOASID_MAP_WRITE ? IOASID_PROT_WRITE : 0);
 }
 
+/* Does it map pinned memory, rather than addresses of a parent, or what is mirrored? */
+static bool kioas_maps_memory(const struct kioas_space *space)
+{
+	return !space->parent && !space->kind->area_fill;
+}
+
 /* Of registered memory, if it is that. */
 static int kioas_entry_find(struct kioas_call *call, struct kioas_space *space,
 			    const struct ioasid_map_entry *entry, struct kioas_area *area)
 {
-	if (space->parent)
+	if (!kioas_maps_memory(space))
 		return entry->flags & IOASID_MAP_REGISTERED
 			       ? kioas_fail(call, -EINVAL, "flags",
-					    "addresses of a parent are not registered")
+					    "what this space maps is not registered")
 			       : 0;
 	area->memory = kioas_memory_find(call->file, entry->address, entry->length);
 	if (area->memory && area->prot & ~area->memory->prot)
@@ -160,7 +166,7 @@ int kioas_map_entries(struct kioas_call *call, struct kioas_space *space,
 	int ret;
 
 	ret = kioas_areas_make(call, space, entries, count, &areas);
-	if (!ret && !space->parent)
+	if (!ret && kioas_maps_memory(space))
 		ret = kioas_areas_pin(call, &areas);
 	if (!ret)
 		ret = kioas_space_lock(call, space);

@@ -14,6 +14,7 @@ static const struct kioas_kind_ops *const kioas_kinds[] = {
 	[IOASID_KIND_KERNEL] = &kioas_kernel_kind,
 	[IOASID_KIND_USER] = &kioas_user_kind,
 	[IOASID_KIND_CPU] = &kioas_cpu_kind,
+	[IOASID_KIND_VM] = &kioas_vm_kind,
 	[IOASID_KIND_PASSTHROUGH] = &kioas_passthrough_kind,
 };
 
@@ -438,10 +439,7 @@ static int kioas_space_fill(struct kioas_call *call, struct kioas_space *table)
 		if (!ret)
 			continue;
 		kioas_space_empty(table, area);
-		return ret == -ENOMEM
-			       ? ret
-			       : kioas_fail(call, -EIO, "ioasid", "0x%llx cannot be mapped (%d)",
-					    area->start, ret);
+		return kioas_fill_failed(call, ret, "ioasid");
 	}
 	table->filled = true;
 	return 0;

@@ -169,6 +169,7 @@ struct ioasid_range {
  * @IOASID_EXT_PASID: 1 if devices can be attached with a PASID
  * @IOASID_EXT_RING: largest number of submission entries, 0 if there are no rings
  * @IOASID_EXT_RING_POLL: 1 if the kernel can poll a ring
+ * @IOASID_EXT_KVM: 1 if a VM space can follow a KVM machine; 0: the caller maps its slots
  */
 enum ioasid_extension {
 	IOASID_EXT_VERSION = 0,
@@ -181,6 +182,7 @@ enum ioasid_extension {
 	IOASID_EXT_PASID = 7,
 	IOASID_EXT_RING = 8,
 	IOASID_EXT_RING_POLL = 9,
+	IOASID_EXT_KVM = 10,
 };
 
 /**
@@ -399,8 +401,24 @@ struct ioasid_alloc_cpu {
 
 /**
  * struct ioasid_alloc_vm - data of a VM space
- * @vm_fd: the file of a KVM machine whose memory belongs to the calling process
+ * @vm_fd: the file of a KVM machine whose memory is the calling process's; or -1: the caller maps
+ *	the slots of its machine, whoever runs it. EOPNOTSUPP: IOASID_EXT_KVM is 0. EINVAL: no file
+ *	of a KVM machine, or of another process's
  * @flags: 0
+ *
+ * IOVA is the guest's physical address. Each slot shows memory of the process; in what it shows a VM
+ * space is as a CPU space: nothing is mapped before a device is attached, what is there then is
+ * pinned and accounted, what the process gives up is out of the devices' reach at once, and what it
+ * gets comes with the next IOASID_INVALIDATE_CACHE (see &struct ioasid_alloc_cpu).
+ *
+ * With a machine of KVM: a slot that it deletes or moves is out of reach when its ioctl() returns; a
+ * slot that it gets comes with the next IOASID_INVALIDATE_CACHE, of whatever range, or attach
+ * (ERANGE: devices cannot use all of it). Slots that are read-only are for reading only. Addresses
+ * without a slot are not mapped, nor are those of system management mode. The space keeps the
+ * machine alive. IOASID_MAP_DMA is not to be had (EINVAL).
+ *
+ * Without: IOASID_MAP_DMA by the same process makes a slot, and IOASID_UNMAP_DMA takes it away. The
+ * memory need not be there, and cannot be IOASID_MAP_REGISTERED.
  */
 struct ioasid_alloc_vm {
 	__s32 vm_fd;

@@ -7,6 +7,7 @@
  * somewhere else, where one can see what became of a page after the first mapping has gone.
  */
 #include "kioas_lab.h"
+#include "twins.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,55 +19,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BYTES	   (4 * MIB)
-#define PROT_RW	   (PROT_READ | PROT_WRITE)
-#define IOASID_RW  (IOASID_PROT_READ | IOASID_PROT_WRITE)
-#define LARGE	   (2 * MIB)
-#define UNTOUCHED  0x33
-#define BACK_MS	   5000
-#define NOBODY_UID 1000
+#define BYTES	  (4 * MIB)
+#define LARGE	  (2 * MIB)
+#define UNTOUCHED 0x33
+#define BACK_MS	  5000
 
 static uint8_t *const low = LOW_ADDRESS;
-
-/* Memory of a file, and another view of it. */
-struct twins {
-	int fd;
-	uint8_t *view;
-};
-
-static void *map_at(uint8_t *address, size_t bytes, int prot, int flags, int fd)
-{
-	void *at = mmap(address, bytes, prot, flags | MAP_FIXED, fd, 0);
-
-	CHECK(at == address);
-	return at;
-}
-
-static void *map_anonymous(uint8_t *address, size_t bytes, int flags)
-{
-	return map_at(address, bytes, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1);
-}
-
-static struct twins twins_open(void)
-{
-	struct twins twins = { .fd = memfd_create("twins", MFD_CLOEXEC) };
-
-	CHECK(twins.fd >= 0 && ftruncate(twins.fd, PAGE) == 0);
-	twins.view = mmap(NULL, PAGE, PROT_RW, MAP_SHARED, twins.fd, 0);
-	CHECK(twins.view != MAP_FAILED);
-	return twins;
-}
-
-static void twins_close(struct twins *twins)
-{
-	CHECK(munmap(twins->view, PAGE) == 0);
-	close(twins->fd);
-}
-
-static void twins_map(const struct twins *twins, uint8_t *address)
-{
-	map_at(address, PAGE, PROT_RW, MAP_SHARED, twins->fd);
-}
 
 /* Does what the device writes to this address get there? */
 static bool reaches(struct kioas_lab *lab, uint8_t *address, const struct twins *twins)

@@ -132,36 +132,45 @@ int kioas_alloc(int fd, enum ioasid_kind kind, uint32_t parent, uint32_t *ioasid
 	return ret;
 }
 
+static int alloc_with(int fd, struct ioasid_alloc *alloc, const void *data, size_t bytes,
+		      uint32_t *ioasid)
+{
+	int ret;
+
+	alloc->size = sizeof(*alloc);
+	alloc->data_uptr = (uintptr_t)data;
+	alloc->data_len = bytes;
+	ret = kioas_call(fd, IOASID_ALLOC, alloc);
+	*ioasid = alloc->out_ioasid;
+	return ret;
+}
+
 int kioas_alloc_user(int fd, enum ioasid_format format, uint32_t parent, uint64_t root,
 		     uint32_t *ioasid)
 {
-	struct ioasid_alloc_user user = { .root = root };
+	const struct ioasid_alloc_user user = { .root = root };
 	struct ioasid_alloc alloc = {
-		.size = sizeof(alloc),
 		.kind = IOASID_KIND_USER,
 		.format = format,
 		.parent_id = parent,
-		.data_uptr = (uintptr_t)&user,
-		.data_len = sizeof(user),
 	};
-	int ret = kioas_call(fd, IOASID_ALLOC, &alloc);
 
-	*ioasid = alloc.out_ioasid;
-	return ret;
+	return alloc_with(fd, &alloc, &user, sizeof(user), ioasid);
 }
 
 int kioas_alloc_cpu(int fd, const struct ioasid_alloc_cpu *data, uint32_t *ioasid)
 {
-	struct ioasid_alloc alloc = {
-		.size = sizeof(alloc),
-		.kind = IOASID_KIND_CPU,
-		.data_uptr = (uintptr_t)data,
-		.data_len = sizeof(*data),
-	};
-	int ret = kioas_call(fd, IOASID_ALLOC, &alloc);
+	struct ioasid_alloc alloc = { .kind = IOASID_KIND_CPU };
 
-	*ioasid = alloc.out_ioasid;
-	return ret;
+	return alloc_with(fd, &alloc, data, sizeof(*data), ioasid);
+}
+
+int kioas_alloc_vm(int fd, int vm_fd, uint32_t *ioasid)
+{
+	const struct ioasid_alloc_vm data = { .vm_fd = vm_fd };
+	struct ioasid_alloc alloc = { .kind = IOASID_KIND_VM };
+
+	return alloc_with(fd, &alloc, &data, sizeof(data), ioasid);
 }
 
 int kioas_free(int fd, uint32_t ioasid)

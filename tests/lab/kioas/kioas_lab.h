@@ -50,6 +50,7 @@ int kioas_alloc(int fd, enum ioasid_kind kind, uint32_t parent, uint32_t *ioasid
 int kioas_alloc_user(int fd, enum ioasid_format format, uint32_t parent, uint64_t root,
 		     uint32_t *ioasid);
 int kioas_alloc_cpu(int fd, const struct ioasid_alloc_cpu *data, uint32_t *ioasid);
+int kioas_alloc_vm(int fd, int vm_fd, uint32_t *ioasid);
 int kioas_free(int fd, uint32_t ioasid);
 int kioas_map(int fd, uint32_t ioasid, const struct ioasid_map_entry *entries, uint32_t count);
 int kioas_unmap(int fd, uint32_t ioasid, const struct ioasid_unmap_entry *entries, uint32_t count);

@@ -21,7 +21,7 @@ HEADERS_RECIPE = 1
 
 STOCK_MODULES = (
     "vfio-pci", "vfio_iommu_type1", "igb", "e1000e", "virtio_net", "virtio_pci", "virtio_console",
-    "nvme", "uio_pci_generic",
+    "nvme", "uio_pci_generic", "kvm-amd",
 )
 
 SOURCE_PACKAGE = "linux-source-7.3"
