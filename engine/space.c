@@ -535,9 +535,9 @@ int ioas_sync(struct ioas *as, const void *va, size_t bytes)
 	uint64_t last;
 	int ret;
 
-	if (as->kind != IOAS_KIND_CPU)
+	if (as->kind != IOAS_KIND_CPU && as->kind != IOAS_KIND_VM)
 		return diag_fail(&ctx->diag, -EOPNOTSUPP,
-				 "sync is for CPU spaces, this is a %s one",
+				 "sync is for CPU and VM spaces, this is a %s one",
 				 ioas_kind_name(as->kind));
 	if (bytes && (((uintptr_t)va | bytes) & (IOAS_PAGE_SIZE - 1) ||
 		      __builtin_add_overflow((uintptr_t)va, bytes - 1, &last)))

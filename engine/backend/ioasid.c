@@ -100,11 +100,12 @@ static int check_extension(const struct ioasid_be *be, uint32_t extension, uint6
 static int ask_module(struct ioasid_be *be)
 {
 	struct ioasid_kind_info user = { .size = sizeof(user), .kind = IOASID_KIND_USER };
-	uint64_t version, kinds, array_max;
+	uint64_t version, kinds, array_max, kvm;
 	int ret = check_extension(be, IOASID_EXT_VERSION, &version);
 
 	ret = ret ?: check_extension(be, IOASID_EXT_KINDS, &kinds);
 	ret = ret ?: check_extension(be, IOASID_EXT_ARRAY_MAX, &array_max);
+	ret = ret ?: check_extension(be, IOASID_EXT_KVM, &kvm);
 	if (ret)
 		return diag_fail(be->vfio.base.diag, -ENODEV, "ioasid: %s is not kioas's: %s",
 				 IOASID_FILE, strerror(-ret));
@@ -112,6 +113,9 @@ static int ask_module(struct ioasid_be *be)
 		return diag_fail(be->vfio.base.diag, -ENODEV,
 				 "ioasid: the module kioas is older than this library");
 	be->kinds = kinds & KINDS;
+	/* Those without a machine's file are not of this library's. */
+	if (!kvm)
+		be->kinds &= ~(1U << IOAS_KIND_VM);
 	be->array_max = array_max;
 	if (be->kinds & 1U << IOAS_KIND_USER && !ioasid_request(be, IOASID_KIND_GET_INFO, &user))
 		be->formats = user.out_formats & FORMATS;

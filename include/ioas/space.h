@@ -113,14 +113,17 @@ int ioas_attach(struct ioas *as, struct ioas_dev *dev);
 int ioas_detach(struct ioas_dev *dev);
 
 /**
- * ioas_sync - bring a CPU space into step with what the process has
- * @va: start, aligned to 4096
+ * ioas_sync - bring a CPU or VM space into step with what the process, or the machine, has
+ * @va: start, aligned to 4096; VM: a guest-physical address
  * @bytes: length, a multiple of 4096; 0 for the whole space, whatever @va is
  *
- * What the process unmaps or protects is out of the devices' reach when its own call returns. What it
- * maps, or allows again, comes with this call: devices reach it when it returns. (Attaching does the
- * same for all of the space.) Any thread. Return: 0; -EINVAL; -EOPNOTSUPP not a CPU space; -ENOMEM no
- * memory, or RLIMIT_MEMLOCK; or another error of the backend.
+ * What the process unmaps or protects is out of the devices' reach when its own call returns. What
+ * it maps, or allows again, comes with this call: devices reach it when it returns. (Attaching does
+ * the same for all of the space.) The same holds for the memory below the slots of a machine, and
+ * for slots: KVM_SET_USER_MEMORY_REGION takes one away by itself, a new one comes with this call,
+ * whatever its range. Any thread. Return: 0; -EINVAL; -EOPNOTSUPP of another kind; -ENOMEM no
+ * memory, or RLIMIT_MEMLOCK; -ERANGE a slot that the devices cannot use; or another error of the
+ * backend.
  */
 int ioas_sync(struct ioas *as, const void *va, size_t bytes);
 

@@ -58,7 +58,7 @@ enum ioas_op {
 	IOAS_OP_WINDOW = 1 << 3,     /* ioas_window_create() */
 	IOAS_OP_TRANSLATE = 1 << 4,  /* virtual address to IOVA */
 	IOAS_OP_LOOKUP = 1 << 5,     /* IOVA to virtual address */
-	IOAS_OP_INVALIDATE = 1 << 6, /* this process says what has changed: CPU: ioas_sync() */
+	IOAS_OP_INVALIDATE = 1 << 6, /* this process says what has changed: CPU, VM: ioas_sync() */
 	IOAS_OP_PARENT = 1 << 7,     /* may be the parent of another address space */
 	IOAS_OP_ATTACH = 1 << 8,     /* devices may be attached */
 };

@@ -201,7 +201,7 @@ static int invalidate(const struct ioasid_invalidate_cache *request)
 	struct fake_space *user = space(request->ioasid);
 
 	fake.entries = request->count;
-	if (user && user->kind == IOASID_KIND_CPU) {
+	if (user && (user->kind == IOASID_KIND_CPU || user->kind == IOASID_KIND_VM)) {
 		fake.synced = entries[0];
 		return 0;
 	}
@@ -524,6 +524,9 @@ static int check_extension(struct ioasid_check_extension *request)
 		break;
 	case IOASID_EXT_RING_POLL:
 		request->out_value = fake.ring_max > 0;
+		break;
+	case IOASID_EXT_KVM:
+		request->out_value = 1;
 		break;
 	default:
 		request->out_value = 0;
