@@ -125,6 +125,10 @@ int ioas_dpdk_dev_add(struct ioas_dpdk *glue, const char *name, struct ioas_dev 
 	struct ioas_dev *bound;
 	int rc;
 
+	if (glue->secondary) {
+		LIB_LOG(ERR, "%s: device %s: devices are the primary process's", glue->name, name);
+		return -ENOTSUP;
+	}
 	rc = device_bind(glue, name, &bound);
 	if (rc != 0)
 		return rc;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * libioas in a DPDK application: the memory of EAL follows into an address space by itself, each
- * lcore has a queue, mbufs become vectors for a device, telemetry shows it.
+ * lcore has a queue, mbufs become vectors for a device, secondary processes see what is mapped, and
+ * telemetry shows it.
  *
  *	struct ioas_dpdk_opts opts = { .size = sizeof(opts), .devices = names, .device_count = 1 };
  *
@@ -53,7 +54,7 @@ enum ioas_dpdk_flags {
  * struct ioas_dpdk_opts - what to open
  * @size: sizeof(struct ioas_dpdk_opts)
  * @flags: enum ioas_dpdk_flags
- * @name: what telemetry calls it; NULL for "ioas"; shorter than
+ * @name: what telemetry and secondary processes call it; NULL for "ioas"; shorter than
  *	IOAS_DPDK_NAME_BYTES, of letters, digits, '_', '-' and '.'
  * @ctx: how to open the context, or NULL for its defaults. Without a log function of its own it
  *	logs to rte_log, type "lib.ioas"
@@ -85,6 +86,9 @@ struct ioas_dpdk_opts {
  * IOVA that DPDK knows it by: the virtual address, or in EAL's mode PA the physical one. External
  * memory that is a heap's is EAL's as well; for other external memory see ioas_dpdk_map().
  *
+ * In a secondary process (only @opts->name is read) it joins what the primary has open, for
+ * ioas_dpdk_lookup(), _map() and _unmap(); the other calls fail there (-ENOTSUP, NULL).
+ *
  * Return: 0; or nothing is open and -EINVAL a field (the log says which); -EEXIST the name is
  * taken; -ENOTSUP IOVA mode PA without physical addresses; -ENOENT (secondary) the primary has no
  * such name; -ECONNREFUSED (secondary) no primary answers; -EBUSY another @qsbr; or what the
@@ -97,7 +101,7 @@ int ioas_dpdk_open(const struct ioas_dpdk_opts *opts, struct ioas_dpdk **glue);
  * ioas_dpdk_close - take everything down again
  *
  * Before rte_eal_cleanup(). Devices are detached and unbound, lcores' queues destroyed: lcores must
- * have stopped using them. Return: 0, or
+ * have stopped using them. Secondary processes that have joined find nothing mapped. Return: 0, or
  * -EBUSY the application has objects of its own on the context: what could be done has been, and
  * EAL's memory no longer follows; free them, call again.
  */
@@ -136,15 +140,17 @@ int ioas_dpdk_dev_remove(struct ioas_dpdk *glue, const char *name);
  */
 int ioas_dpdk_map(struct ioas_dpdk *glue, void *va, size_t bytes, uint64_t iova);
 
-/* Return: 0, or -ENOENT not exactly what was mapped there. */
+/* Return: 0, or -ENOENT not exactly what this process mapped there; a secondary as above. */
 int ioas_dpdk_unmap(struct ioas_dpdk *glue, void *va, size_t bytes);
 
 /**
  * ioas_dpdk_lookup - virtual address to IOVA
  * @bytes: in: wanted; out: length of what is contiguous from @va, at most the input
  *
- * Knows EAL's memory and that of ioas_dpdk_map(), and needs no queue. It takes no lock. For a hot
- * path there is ioas_translate(). Return: 0; -ENOENT not mapped; -EINVAL.
+ * Knows EAL's memory and that of ioas_dpdk_map(), of all processes. It takes no lock and makes no
+ * call: the primary keeps a table, which secondaries can read and not write. For a primary's hot
+ * path there is ioas_translate(). Return: 0; -ENOENT not mapped; -EINVAL; -EOWNERDEAD (secondary)
+ * the primary has ended, and its mappings with it; -EAGAIN the table did not stay still.
  */
 int ioas_dpdk_lookup(struct ioas_dpdk *glue, const void *va, size_t *bytes, uint64_t *iova);
 
@@ -159,6 +165,7 @@ int ioas_dpdk_sync(struct ioas_dpdk *glue);
 /**
  * struct ioas_dpdk_stats - the memory that is followed
  * @size: sizeof(struct ioas_dpdk_stats), set by the caller
+ * @secondaries: processes that have joined
  * @regions: mappings (registrations, where nothing is mapped)
  * @bytes: of them
  * @bytes_failed: memory of EAL that could not be mapped, and is not
@@ -166,7 +173,7 @@ int ioas_dpdk_sync(struct ioas_dpdk *glue);
  */
 struct ioas_dpdk_stats {
 	uint32_t size;
-	uint32_t reserved;
+	uint32_t secondaries;
 	uint64_t regions;
 	uint64_t bytes;
 	uint64_t bytes_failed;

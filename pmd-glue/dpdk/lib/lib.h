@@ -15,6 +15,7 @@
 #include "ioas_dpdk.h"
 #include "log.h"
 #include "memory.h"
+#include "peer.h"
 
 #define DEVICE_NAME_BYTES 64
 #define FAULTS_KEPT	  64
@@ -40,10 +41,19 @@ struct lcore {
 	uint64_t owner; /* number of the thread that it belongs to */
 };
 
+struct secondary {
+	struct secondary *next;
+	struct ioas_dpdk *glue;
+	uint32_t owner; /* of its regions */
+	bool ended;
+	struct peer_watch watch;
+};
+
 struct ioas_dpdk {
 	struct ioas_dpdk *next; /* registry */
 	char name[IOAS_DPDK_NAME_BYTES];
 	uint32_t flags;
+	bool secondary; /* this process is one: no context, but a primary that has */
 	bool shown;	/* to others than its opener; registry's lock */
 	bool memory_on; /* memory_start() has succeeded */
 	bool has_readers;
@@ -57,6 +67,12 @@ struct ioas_dpdk {
 	uint64_t fault_count;			 /* ever */
 	ioas_fault_fn fault;			 /* the application's */
 	void *fault_arg;
+	struct secondary *secondaries;
+	uint32_t owners; /* numbers given out, MEMORY_SECONDARY the first */
+	/* In a secondary: */
+	uint32_t owner;
+	bool primary_gone; /* atomic */
+	struct peer_watch primary;
 	struct lcore lcores[RTE_MAX_LCORE];
 };
 
@@ -88,6 +104,17 @@ void queues_destroy(struct ioas_dpdk *glue);
 struct rcu_flavor_struct;
 int readers_get(struct rte_rcu_qsbr *qsbr, const struct rcu_flavor_struct **flavor);
 void readers_put(void);
+
+/* primary.c: requests of secondary processes. */
+void primary_start(void); /* once for the process */
+void primary_stop(struct ioas_dpdk *glue);
+unsigned int primary_count(struct ioas_dpdk *glue); /* those that live */
+
+/* secondary.c */
+int secondary_open(struct ioas_dpdk *glue);
+void secondary_close(struct ioas_dpdk *glue);
+int secondary_map(struct ioas_dpdk *glue, void *va, size_t bytes, uint64_t iova);
+int secondary_unmap(struct ioas_dpdk *glue, void *va, size_t bytes);
 
 /* telemetry.c: once for the process. */
 void telemetry_start(void);

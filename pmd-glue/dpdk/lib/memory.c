@@ -294,7 +294,7 @@ int memory_sync(struct memory *memory)
 
 static int follow(struct memory *memory)
 {
-	int rc = rte_mem_event_callback_register(memory->name, on_event, memory);
+	int rc = rte_mem_event_callback_register(memory->event, on_event, memory);
 
 	if (rc != 0 && rte_errno != ENOTSUP) { /* ENOTSUP: EAL's memory never changes */
 		LIB_LOG(ERR, "%s: cannot follow EAL's memory: %s", memory->name,
@@ -314,7 +314,8 @@ int memory_start(struct memory *memory, const char *name, struct ioas_ctx *ctx, 
 
 	memset(memory, 0, sizeof(*memory));
 	pthread_mutex_init(&memory->lock, NULL);
-	snprintf(memory->name, sizeof(memory->name), "ioas_dpdk:%s", name);
+	memory->name = name;
+	snprintf(memory->event, sizeof(memory->event), "ioas_dpdk:%s", name);
 	memory->ctx = ctx;
 	memory->share = share;
 	memory->map = kind == IOAS_KIND_KERNEL && (flags & IOAS_DPDK_REGISTER) == 0;
@@ -343,7 +344,7 @@ int memory_stop(struct memory *memory)
 	int rc = 0;
 
 	if (memory->follow && memory->changes)
-		rte_mem_event_callback_unregister(memory->name, memory);
+		rte_mem_event_callback_unregister(memory->event, memory);
 	memory->follow = false;
 	lock(memory);
 	stuck = memory->stuck;

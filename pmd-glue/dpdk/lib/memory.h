@@ -43,12 +43,13 @@ struct memory {
 	bool keep;   /* IOAS_DPDK_KEEP_PAGES */
 	bool follow; /* EAL's memory; and whether it can change: */
 	bool changes;
-	char name[RTE_MEM_EVENT_CALLBACK_NAME_LEN];
+	const char *name;			     /* the caller's */
+	char event[RTE_MEM_EVENT_CALLBACK_NAME_LEN]; /* name of the callback */
 };
 
 /*
- * @as: where memory is mapped. @flags: enum ioas_dpdk_flags. Return: 0, or the first error; nothing
- * is left then.
+ * @name: stays the caller's. @as: where memory is mapped. @flags: enum ioas_dpdk_flags. Return: 0,
+ * or the first error; nothing is left then.
  */
 int memory_start(struct memory *memory, const char *name, struct ioas_ctx *ctx, struct ioas *as,
 		 uint32_t flags, struct share *share);

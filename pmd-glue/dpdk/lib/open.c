@@ -172,8 +172,12 @@ static int take_down(struct ioas_dpdk *glue)
 
 static int open_primary(struct ioas_dpdk *glue, const struct ioas_dpdk_opts *opts)
 {
-	int rc = open_context(glue, opts);
+	int rc = share_create(&glue->share);
 
+	if (rc != 0)
+		LIB_LOG(ERR, "%s: table: %s", glue->name, strerror(-rc));
+	if (rc == 0)
+		rc = open_context(glue, opts);
 	if (rc == 0)
 		rc = open_space(glue, opts);
 	if (rc == 0) {
@@ -209,18 +213,18 @@ int ioas_dpdk_open(const struct ioas_dpdk_opts *opts, struct ioas_dpdk **out)
 		rc = check_options(opts);
 	if (rc == 0)
 		rc = read_name(opts->name != NULL ? opts->name : DEFAULT_NAME, glue->name);
-	if (rc == 0)
-		rc = share_create(&glue->share);
 	if (rc != 0) {
 		free(glue);
 		return rc;
 	}
+	glue->share.fd = -1;
 	pthread_mutex_init(&glue->lock, NULL);
+	glue->secondary = rte_eal_process_type() == RTE_PROC_SECONDARY;
 	rc = registry_reserve(glue);
 	if (rc != 0)
 		LIB_LOG(ERR, "name: '%s' is open already", glue->name);
 	if (rc == 0) {
-		rc = open_primary(glue, opts);
+		rc = glue->secondary ? secondary_open(glue) : open_primary(glue, opts);
 		if (rc != 0)
 			registry_remove(glue);
 	}
@@ -230,6 +234,8 @@ int ioas_dpdk_open(const struct ioas_dpdk_opts *opts, struct ioas_dpdk **out)
 		return rc;
 	}
 	telemetry_start();
+	if (!glue->secondary)
+		primary_start();
 	registry_show(glue);
 	*out = glue;
 	return 0;
@@ -240,9 +246,14 @@ int ioas_dpdk_close(struct ioas_dpdk *glue)
 	int rc;
 
 	registry_hide(glue);
-	rc = take_down(glue);
-	if (rc != 0)
-		return rc;
+	if (glue->secondary) {
+		secondary_close(glue);
+	} else {
+		primary_stop(glue);
+		rc = take_down(glue);
+		if (rc != 0)
+			return rc;
+	}
 	registry_remove(glue);
 	share_destroy(&glue->share);
 	pthread_mutex_destroy(&glue->lock);
@@ -260,18 +271,31 @@ struct ioas *ioas_dpdk_space(struct ioas_dpdk *glue)
 	return glue->as;
 }
 
+/* Only the primary can. */
+static int not_here(const struct ioas_dpdk *glue, const char *what)
+{
+	LIB_LOG(ERR, "%s: %s: not in a secondary process", glue->name, what);
+	return -ENOTSUP;
+}
+
 int ioas_dpdk_sync(struct ioas_dpdk *glue)
 {
+	if (glue->secondary)
+		return not_here(glue, "sync");
 	return memory_sync(&glue->memory);
 }
 
 int ioas_dpdk_map(struct ioas_dpdk *glue, void *va, size_t bytes, uint64_t iova)
 {
+	if (glue->secondary)
+		return secondary_map(glue, va, bytes, iova);
 	return memory_map(&glue->memory, va, bytes, iova, MEMORY_PRIMARY);
 }
 
 int ioas_dpdk_unmap(struct ioas_dpdk *glue, void *va, size_t bytes)
 {
+	if (glue->secondary)
+		return secondary_unmap(glue, va, bytes);
 	return memory_unmap(&glue->memory, va, bytes, MEMORY_PRIMARY);
 }
 
@@ -279,6 +303,8 @@ int ioas_dpdk_lookup(struct ioas_dpdk *glue, const void *va, size_t *bytes, uint
 {
 	if (*bytes == 0)
 		return -EINVAL;
+	if (__atomic_load_n(&glue->primary_gone, __ATOMIC_ACQUIRE))
+		return -EOWNERDEAD;
 	return share_find(&glue->share, (uintptr_t)va, bytes, iova);
 }
 
@@ -286,7 +312,10 @@ int ioas_dpdk_get_stats(struct ioas_dpdk *glue, struct ioas_dpdk_stats *stats)
 {
 	if (stats->size != sizeof(*stats))
 		return -EINVAL;
+	if (glue->secondary)
+		return not_here(glue, "stats");
 	*stats = (struct ioas_dpdk_stats){ .size = sizeof(*stats) };
 	memory_stats(&glue->memory, stats);
+	stats->secondaries = primary_count(glue);
 	return 0;
 }

@@ -14,9 +14,10 @@ struct ioas_queue *ioas_dpdk_queue(struct ioas_dpdk *glue)
 	char text[256];
 	int rc;
 
-	if (id >= RTE_MAX_LCORE) {
-		LIB_LOG(ERR, "%s: a thread that is no lcore has no queue: rte_thread_register()",
-			glue->name);
+	if (glue->secondary || id >= RTE_MAX_LCORE) {
+		LIB_LOG(ERR, "%s: no queue for %s", glue->name,
+			glue->secondary ? "a secondary process"
+					: "a thread that is no lcore: rte_thread_register()");
 		return NULL;
 	}
 	if (this_thread == 0)

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <urcu/arch.h>
 
 #include "share.h"
 
@@ -17,8 +19,13 @@
 #define MAGIC	    UINT64_C(0x6870746f61736f31)
 #define TABLE_BYTES (sizeof(struct share_table) + SHARE_ENTRIES_MAX * sizeof(struct share_entry))
 
-/* A reader that finds it changing yields; a live writer is done within this many turns. */
-#define TURNS_MAX 100000
+/*
+ * A reader that finds it changing looks again: at once, as the writer is mostly done in less than a
+ * microsecond; then, since the writer may have lost its processor, now and then for a second.
+ */
+#define TURNS_AT_ONCE 1000
+#define TURNS_MAX     11000
+#define PAUSE_NS      100000
 
 int share_create(struct share *share)
 {
@@ -210,6 +217,16 @@ static bool look(const struct share_table *table, uint64_t va, struct share_entr
 	return false;
 }
 
+static void wait_a_turn(unsigned int turn)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+
+	if (turn < TURNS_AT_ONCE)
+		caa_cpu_relax();
+	else
+		nanosleep(&pause, NULL);
+}
+
 int share_next(const struct share *share, uint64_t *va, size_t *bytes, uint64_t *iova)
 {
 	const struct share_table *table = share->table;
@@ -220,7 +237,7 @@ int share_next(const struct share *share, uint64_t *va, size_t *bytes, uint64_t 
 		bool any;
 
 		if (before & 1) {
-			sched_yield();
+			wait_a_turn(turn);
 			continue;
 		}
 		any = look(table, *va, &found);

@@ -60,6 +60,7 @@ static int info(struct ioas_dpdk *glue, void *arg)
 				     rte_eal_iova_mode() == RTE_IOVA_PA ? "PA" : "VA");
 	dict_u64(data, "iova_first", ioas_get_aperture(glue->as).start);
 	dict_u64(data, "iova_last", ioas_get_aperture(glue->as).last);
+	dict_u64(data, "secondaries", stats.secondaries);
 	dict_u64(data, "memory_regions", stats.regions);
 	dict_u64(data, "memory_bytes", stats.bytes);
 	dict_u64(data, "memory_bytes_failed", stats.bytes_failed);
@@ -203,7 +204,8 @@ static int answer(const char *command, const char *parameters, struct rte_tel_da
 
 	for (unsigned int i = 0; i < RTE_DIM(commands); i++)
 		if (strcmp(command, commands[i].command) == 0) {
-			int rc = registry_visit(name, commands[i].answer, data);
+			const bool here = rte_eal_process_type() == RTE_PROC_PRIMARY;
+			int rc = here ? registry_visit(name, commands[i].answer, data) : -ENOTSUP;
 
 			return rc > 0 ? 0 : rc;
 		}
