@@ -53,7 +53,7 @@ struct bench_thread {
 	unsigned int threads;
 	void **shared; /* the row's, set by setup */
 	void *local;   /* the thread's, set by thread_setup */
-	double left_out_ns; /* set by run: of its time, what is not the subject's */
+	double left_out_ns; /* set by run: cpu time of its thread that is not the subject's */
 	char error[BENCH_ERROR_BYTES];
 };
 

@@ -87,8 +87,7 @@ static bool next_mapping(struct ioas *as, uint64_t from, uint64_t last, struct i
 	pthread_mutex_lock(&as->maps_lock);
 	map = kernel_map_from(as, from, last);
 	if (map)
-		*found =
-			(struct ioas_range){ .start = map->extent.start, .last = map->extent.last };
+		*found = (struct ioas_range){ .start = map->range.start, .last = map->range.last };
 	pthread_mutex_unlock(&as->maps_lock);
 	return map;
 }

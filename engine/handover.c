@@ -235,7 +235,7 @@ static int save_ranges(struct writer *w, struct ioas *as)
 
 static int save_map(struct writer *w, const struct kernel_map *map)
 {
-	const struct map_record record = { .iova = map->extent.start,
+	const struct map_record record = { .iova = map->range.start,
 					   .bytes = kernel_map_bytes(map),
 					   .offset = map->va - map->mem->range.start,
 					   .mem = place_of(w->ctx, map->mem),
@@ -422,8 +422,8 @@ static int restore_map(struct ioas *as, const struct map_record *record, struct 
 	int ret = -ENOMEM;
 
 	if (map) {
-		map->extent.start = call.iova;
-		map->extent.last = call.iova + call.bytes - 1;
+		map->range.start = call.iova;
+		map->range.last = call.iova + call.bytes - 1;
 		map->va = (uintptr_t)call.va;
 		map->prot = call.prot;
 		map->run = record->run;
@@ -432,7 +432,7 @@ static int restore_map(struct ioas *as, const struct map_record *record, struct 
 	ret = ret ?: iova_claim(&as->iova, call.iova, call.bytes);
 	ret = ret ?: whole ? ops->restore_map(as->be_space, &run) : 0;
 	if (ret) {
-		free(map);
+		kernel_map_free(map);
 		return diag_fail(&as->ctx->diag, ret, "mapping at IOVA 0x%" PRIx64 ": %s",
 				 call.iova, strerror(-ret));
 	}

@@ -17,7 +17,7 @@ static uint64_t block_last(uint64_t addr)
 	return addr | (IOVA_BLOCK - 1);
 }
 
-/* Units of a class that one chunk holds, and chunks of one block. */
+/* Units of a class that one chunk of a block of 2 MiB holds; 1 if they are larger. */
 static unsigned int chunk_units(unsigned int class)
 {
 	uint64_t fit = IOVA_BLOCK >> (IOAS_PAGE_SHIFT + class);
@@ -106,7 +106,8 @@ static struct iova_dir *dir_of(struct iova *iova, uint64_t index)
 	return dir;
 }
 
-static struct iova_block *block_new(uint64_t start, unsigned int class)
+/* @units of a chunk. */
+static struct iova_block *block_new(uint64_t start, unsigned int class, unsigned int units)
 {
 	uint64_t chunk_bytes = iova_unit(class) * chunk_units(class);
 	unsigned int count = chunk_bytes < IOVA_BLOCK ? IOVA_BLOCK / chunk_bytes : 1;
@@ -119,7 +120,7 @@ static struct iova_block *block_new(uint64_t start, unsigned int class)
 	for (unsigned int i = 0; i < count; i++) {
 		block->chunks[i].base = start + ((uint64_t)i << block->chunk_lg2);
 		block->chunks[i].class = class;
-		block->chunks[i].units = chunk_units(class);
+		block->chunks[i].units = units;
 	}
 	return block;
 }
@@ -163,11 +164,24 @@ static _Atomic(struct iova_block *) *dir_entry(struct iova *iova, uint64_t start
 	return dir ? &dir->block[index & ((1 << IOVA_DIR_LG2) - 1)] : NULL;
 }
 
+/*
+ * What iova_chunk_of() finds: at the block, and where it has several large units at each. Their
+ * part of the directory is there.
+ */
+static void set_entries(struct iova *iova, const struct iova_block *block, struct iova_block *value)
+{
+	const uint64_t bytes = block->group_bytes ?: 1;
+	const uint64_t step = block->group_bytes ? iova_unit(block->chunks[0].class) : 1;
+
+	for (uint64_t offset = 0; offset < bytes; offset += step)
+		atomic_store_explicit(dir_entry(iova, block->start + offset), value,
+				      memory_order_release);
+}
+
 /* Carve the block's chunks out of free space and put them on @list, the lowest on top. */
 static int block_open(struct iova *iova, struct iova_block *block, struct iova_chunk_list *list)
 {
-	_Atomic(struct iova_block *) *entry = dir_entry(iova, block->start);
-	int ret = entry ? 0 : -ENOMEM;
+	int ret = dir_entry(iova, block->start) ? 0 : -ENOMEM;
 
 	for (unsigned int i = block_slots(block); !ret && i-- > 0;) {
 		struct iova_chunk *chunk = &block->chunks[i];
@@ -187,7 +201,8 @@ static int block_open(struct iova *iova, struct iova_block *block, struct iova_c
 	}
 	block->next = iova->blocks;
 	iova->blocks = block;
-	atomic_store_explicit(entry, block, memory_order_release);
+	iova->group_bytes += block->group_bytes;
+	set_entries(iova, block, block);
 	return 0;
 }
 
@@ -210,7 +225,7 @@ static int block_add_partial(struct iova *iova, unsigned int class, struct iova_
 		at = block_down(space->start > at ? space->start : at);
 		entry = dir_entry(iova, at);
 		if (entry && !atomic_load_explicit(entry, memory_order_relaxed)) {
-			block = block_new(at, class);
+			block = block_new(at, class, chunk_units(class));
 			if (!block)
 				return -ENOMEM;
 			for (unsigned int i = 0; i < block_slots(block); i++) {
@@ -227,17 +242,47 @@ static int block_add_partial(struct iova *iova, unsigned int class, struct iova_
 	}
 }
 
+/* Inside the directory? */
+static bool is_in_span(const struct iova *iova, uint64_t start, uint64_t bytes)
+{
+	return (start - iova->base + bytes - 1) >> IOVA_SPAN_LG2 == 0;
+}
+
+/* Several large units as one chunk, while they are few. Return: 0; -ENOSPC: not so; -ENOMEM. */
+static int block_add_group(struct iova *iova, unsigned int class, struct iova_chunk_list *list)
+{
+	const uint64_t unit = iova_unit(class), bytes = unit * IOVA_CHUNK_UNITS;
+	const uint64_t aperture = iova->aperture.last - iova->aperture.start;
+	struct iova_block *block;
+	uint64_t start;
+
+	if (unit < IOVA_BLOCK || bytes > aperture / IOVA_MAGAZINE_SHARE ||
+	    iova->group_bytes + bytes > aperture / IOVA_GROUPS_SHARE ||
+	    !extents_fit(&iova->free, bytes, unit, &start) || !is_in_span(iova, start, bytes))
+		return -ENOSPC;
+	for (uint64_t offset = 0; offset < bytes; offset += unit)
+		if (!dir_entry(iova, start + offset))
+			return -ENOMEM;
+	block = block_new(start, class, IOVA_CHUNK_UNITS);
+	if (!block)
+		return -ENOMEM;
+	block->group_bytes = bytes;
+	return block_open(iova, block, list);
+}
+
 /* Take a block from free space. Return: 0, -ENOSPC, -ENOMEM. */
 static int block_add(struct iova *iova, unsigned int class, struct iova_chunk_list *list)
 {
 	uint64_t bytes = iova_unit(class) > IOVA_BLOCK ? iova_unit(class) : IOVA_BLOCK;
 	struct iova_block *block;
 	uint64_t start;
+	int ret = block_add_group(iova, class, list);
 
-	if (!extents_fit(&iova->free, bytes, bytes, &start) ||
-	    (start - iova->base) >> IOVA_SPAN_LG2)
+	if (ret != -ENOSPC)
+		return ret;
+	if (!extents_fit(&iova->free, bytes, bytes, &start) || !is_in_span(iova, start, 1))
 		return block_add_partial(iova, class, list);
-	block = block_new(start, class);
+	block = block_new(start, class, chunk_units(class));
 	return block ? block_open(iova, block, list) : -ENOMEM;
 }
 
@@ -301,7 +346,8 @@ static bool reclaim(struct iova *iova, struct iova_magazines *magazines)
 		}
 		*link = block->next;
 		/* Nothing of it is mapped, so nobody may look it up. */
-		atomic_store_explicit(dir_entry(iova, block->start), NULL, memory_order_release);
+		set_entries(iova, block, NULL);
+		iova->group_bytes -= block->group_bytes;
 		for (unsigned int i = 0; i < block_slots(block); i++) {
 			const struct iova_chunk *chunk = &block->chunks[i];
 

@@ -2,12 +2,14 @@
 /*
  * IOVA of an address space: who owns which part of it.
  *
- * Free space is a set of ranges. The allocator takes blocks of 2 MiB (or the unit, if that is
- * larger) from it and cuts them into chunks of up to 64 units; a unit is a power of two from
- * 4 KiB to 1 GiB. A thread's magazine opens one chunk per class and hands its units out in
- * ascending order, so that a batch gets neighbours, and one invalidation covers it ("Fast and
- * Safe IO Memory Protection", SOSP'24: one contiguous range per ring). A chunk goes back whole,
- * when its last unit has been given back, to the magazine of the thread that did it.
+ * Free space is a set of ranges. The allocator takes blocks of 2 MiB from it and cuts them into
+ * chunks of up to 64 units; a unit is a power of two from 4 KiB to 1 GiB. Of units from 2 MiB on a
+ * block is one chunk: 64 of them while such blocks have a small part of the aperture, else a single
+ * one, because what is free in a chunk is lost to others until all of it is. A thread's magazine
+ * opens one chunk per class and hands its units out in ascending order, so that a batch gets
+ * neighbours, and one invalidation covers it ("Fast and Safe IO Memory Protection", SOSP'24: one
+ * contiguous range per ring). A chunk goes back whole, when its last unit has been given back, to
+ * the magazine of the thread that did it.
  *
  * Fixed ranges own whole pages (KERNEL spaces) or open 2 MiB blocks for everybody's fixed pages
  * and windows (USER spaces, where entries of the page table say who owns a page).
@@ -40,6 +42,8 @@
 #define IOVA_MAGAZINE_MAX   32
 #define IOVA_MAGAZINE_SHARE 64 /* of the aperture, at most one part in so many */
 
+#define IOVA_GROUPS_SHARE 16 /* likewise, for blocks of several large units */
+
 /* The directory covers so much of an aperture, from its lowest address on. */
 #define IOVA_SPAN_LG2 47
 #define IOVA_DIR_LG2  13
@@ -57,6 +61,7 @@ struct iova_block {
 	unsigned int chunk_lg2;
 	unsigned int chunk_count; /* that have units */
 	unsigned int free_chunks; /* while space is being reclaimed */
+	uint64_t group_bytes;	  /* of several large units, or 0 */
 	struct iova_block *next;
 	struct iova_chunk chunks[];
 };
@@ -81,6 +86,7 @@ struct iova {
 	struct iova_chunk_list depot[IOVA_CLASSES];
 	unsigned int magazine_max[IOVA_CLASSES]; /* does not change: no lock */
 	struct iova_block *blocks;		 /* all, for iova_destroy() */
+	uint64_t group_bytes;			 /* of all of them */
 	_Atomic(struct iova_dir *) dir[1 << (IOVA_SPAN_LG2 - IOVA_BLOCK_LG2 - IOVA_DIR_LG2)];
 };
 

@@ -106,7 +106,7 @@ static int prepare(struct ioas_queue *q, const struct ioas_seg *seg, unsigned in
 	map->prot = flags & IOAS_RW;
 	map->mem = mem_use(q->as->ctx, map->va, seg->bytes);
 	if (!map->mem) {
-		free(map);
+		kernel_map_free(map);
 		return queue_fail(q, -ENOENT,
 				  "[%u]: va %p, %" PRIu64
 				  " bytes: not inside one registered memory (ioas_mem_register())",
@@ -115,20 +115,20 @@ static int prepare(struct ioas_queue *q, const struct ioas_seg *seg, unsigned in
 	ret = choose_iova(q, seg, index, flags, run, &start);
 	if (ret) {
 		mem_unuse(map->mem);
-		free(map);
+		kernel_map_free(map);
 		return ret;
 	}
-	map->extent.start = start;
-	map->extent.last = start + seg->bytes - 1;
+	map->range.start = start;
+	map->range.last = start + seg->bytes - 1;
 	*out = map;
 	return 0;
 }
 
 static void forget(struct ioas_queue *q, struct kernel_map *map)
 {
-	give_iova(q, map->extent.start, kernel_map_bytes(map));
+	give_iova(q, map->range.start, kernel_map_bytes(map));
 	mem_unuse(map->mem);
-	free(map);
+	kernel_map_free(map);
 }
 
 /* Text of what the backend said last. */
@@ -197,7 +197,7 @@ static int prepare_all(struct ioas_queue *q, const struct ioas_seg *segs, unsign
 static bool goes_on(const struct ioas *as, const struct be_map *call,
 		    const struct kernel_map *before, const struct kernel_map *map)
 {
-	return map->extent.start == call->iova + call->bytes &&
+	return map->range.start == call->iova + call->bytes &&
 	       map->va == (uintptr_t)call->va + call->bytes &&
 	       (map->mem == before->mem || as->ctx->caps.map_spans);
 }
@@ -219,7 +219,7 @@ static unsigned int make_calls(struct ioas_queue *q, uint32_t flags, struct kern
 			continue;
 		}
 		first = flags & IOAS_MAP_TOGETHER ? maps[i] : NULL;
-		calls[made++] = (struct be_map){ .iova = maps[i]->extent.start,
+		calls[made++] = (struct be_map){ .iova = maps[i]->range.start,
 						 .bytes = bytes,
 						 .va = (void *)(uintptr_t)maps[i]->va,
 						 .prot = maps[i]->prot };
@@ -251,7 +251,7 @@ int kernel_map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int c
 	if (!ret) {
 		pthread_mutex_lock(&as->maps_lock);
 		for (unsigned int i = 0; i < count; i++) {
-			segs[i].iova = maps[i]->extent.start;
+			segs[i].iova = maps[i]->range.start;
 			kernel_map_enter(as, maps[i]);
 		}
 		pthread_mutex_unlock(&as->maps_lock);
@@ -277,7 +277,7 @@ static const struct kernel_map *find_torn(const struct kernel_map *list)
 		if (first->run == RUN_GOES_ON)
 			return first;
 		for (uint32_t more = kernel_map_count(first) - 1; more; more--) {
-			if (!map->next || map->next->extent.start != map->extent.last + 1)
+			if (!map->next || map->next->range.start != map->range.last + 1)
 				return first;
 			map = map->next;
 		}
@@ -305,7 +305,7 @@ static int claim(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int
 			what = "not mapped";
 			break;
 		}
-		if (map->extent.start != segs[i].iova || kernel_map_bytes(map) != segs[i].bytes) {
+		if (map->range.start != segs[i].iova || kernel_map_bytes(map) != segs[i].bytes) {
 			ret = -EINVAL;
 			what = "not exactly one mapping: unmap it as it was mapped";
 			break;
@@ -329,7 +329,7 @@ static int claim(struct ioas_queue *q, const struct ioas_seg *segs, unsigned int
 			"iova 0x%" PRIx64 ", %" PRIu64
 			" bytes: mapped together with its neighbours, and the kernel does "
 			"not split that: unmap all of them in one batch, in that order",
-			torn->extent.start, kernel_map_bytes(torn));
+			torn->range.start, kernel_map_bytes(torn));
 	return queue_fail(q, ret, "[%u]: iova 0x%" PRIx64 ", %" PRIu64 " bytes: %s", i,
 			  (uint64_t)segs[i].iova, segs[i].bytes, what);
 }
@@ -343,11 +343,11 @@ static int check_children(struct ioas_queue *q, const struct kernel_map *list)
 		return 0;
 	urcu_bp_synchronize_rcu();
 	for (const struct kernel_map *map = list; map; map = map->next)
-		if (parent_in_use(q->as, map->extent.start, kernel_map_bytes(map), &iova))
+		if (parent_in_use(q->as, map->range.start, kernel_map_bytes(map), &iova))
 			return queue_fail(q, -EBUSY,
 					  "iova 0x%" PRIx64
 					  ": a child maps it, at its IOVA 0x%" PRIx64,
-					  map->extent.start, iova);
+					  map->range.start, iova);
 	urcu_bp_synchronize_rcu(); /* unmaps under way have published what they cleared */
 	return parent_settle(q->as);
 }
@@ -355,7 +355,7 @@ static int check_children(struct ioas_queue *q, const struct kernel_map *list)
 /* The kernel's mapping that begins with @map, of a list. *end: what comes behind it. */
 static struct be_map whole_run(struct kernel_map *map, struct kernel_map **end)
 {
-	struct be_map run = { .iova = map->extent.start,
+	struct be_map run = { .iova = map->range.start,
 			      .va = (void *)(uintptr_t)map->va,
 			      .prot = map->prot };
 
@@ -464,19 +464,19 @@ int kernel_unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsign
 /* The kernel's mapping that begins with @first, and the records that it stands for. */
 static void unmap_run(struct ioas *as, struct kernel_map *first)
 {
-	struct be_unmap one = { .iova = first->extent.start };
+	struct be_unmap one = { .iova = first->range.start };
 	struct kernel_map *map = first;
 	unsigned int done, crossings = 0;
 
 	for (uint32_t more = kernel_map_count(first) - 1; more; more--)
 		map = kernel_map_next(as, map);
-	one.bytes = map->extent.last - one.iova + 1;
+	one.bytes = map->range.last - one.iova + 1;
 	as->ctx->be->ops->unmap(as->be_space, &one, 1, &done, &crossings);
 	while ((map = kernel_map_from(as, one.iova, one.iova + one.bytes - 1))) {
 		kernel_map_leave(as, map);
 		if (map->mem)
 			mem_unuse(map->mem);
-		free(map);
+		kernel_map_free(map);
 	}
 }
 
@@ -487,7 +487,7 @@ void kernel_unmap_all(struct ioas *as)
 	while (as->map_count) {
 		struct kernel_map *first = kernel_map_from(as, at, UINT64_MAX);
 
-		at = first->extent.start;
+		at = first->range.start;
 		unmap_run(as, first);
 	}
 }

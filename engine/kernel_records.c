@@ -30,13 +30,28 @@ void kernel_records_destroy(struct ioas *as)
 	pthread_mutex_destroy(&as->maps_lock);
 }
 
-int kernel_map_reserve(struct ioas *as, const struct kernel_map *map)
+static int make_far(struct kernel_map *map)
 {
-	const uint64_t iova = map->extent.start, bytes = kernel_map_bytes(map);
-	int ret = 0;
+	map->far = map->far ?: malloc(sizeof(*map->far));
+	if (!map->far)
+		return -ENOMEM;
+	map->far->extent.start = map->range.start;
+	map->far->extent.last = map->range.last;
+	map->far->map = map;
+	return 0;
+}
 
-	if (vamap_covers(iova, bytes))
-		ret = vamap_reserve(&as->maps, iova, bytes);
+static struct kernel_map *map_of_far(struct extent *extent)
+{
+	return extent ? ((struct far_map *)extent)->map : NULL;
+}
+
+int kernel_map_reserve(struct ioas *as, struct kernel_map *map)
+{
+	const uint64_t iova = map->range.start, bytes = kernel_map_bytes(map);
+	int ret;
+
+	ret = vamap_covers(iova, bytes) ? vamap_reserve(&as->maps, iova, bytes) : make_far(map);
 	if (!ret && !map->uncached && vamap_covers(iova, bytes))
 		ret = vamap_reserve(&as->reverse, iova, bytes);
 	if (!ret && !map->uncached)
@@ -46,45 +61,45 @@ int kernel_map_reserve(struct ioas *as, const struct kernel_map *map)
 
 void kernel_map_enter(struct ioas *as, struct kernel_map *map)
 {
-	const uint64_t iova = map->extent.start, bytes = kernel_map_bytes(map);
+	const uint64_t iova = map->range.start, bytes = kernel_map_bytes(map);
 
 	CDS_INIT_LIST_HEAD(&map->alias);
 	if (vamap_covers(iova, bytes))
 		vamap_insert(&as->maps, iova, bytes, (uintptr_t)map);
 	else
-		extents_insert(&as->far_maps, &map->extent);
+		extents_insert(&as->far_maps, &map->far->extent);
 	as->map_count++;
 	kernel_map_show(as, map);
 }
 
 void kernel_map_leave(struct ioas *as, struct kernel_map *map)
 {
-	const uint64_t iova = map->extent.start, bytes = kernel_map_bytes(map);
+	const uint64_t iova = map->range.start, bytes = kernel_map_bytes(map);
 
 	if (vamap_covers(iova, bytes))
 		vamap_remove(&as->maps, iova, bytes, (uintptr_t)map);
 	else
-		extents_remove(&as->far_maps, &map->extent);
+		extents_remove(&as->far_maps, &map->far->extent);
 	as->map_count--;
 }
 
 struct kernel_map *kernel_map_find(struct ioas *as, uint64_t iova)
 {
-	return vamap_object(&as->maps, iova) ?: kernel_map_of(extents_find(&as->far_maps, iova));
+	return vamap_object(&as->maps, iova) ?: map_of_far(extents_find(&as->far_maps, iova));
 }
 
 struct kernel_map *kernel_map_from(struct ioas *as, uint64_t start, uint64_t last)
 {
 	struct kernel_map *map = vamap_overlap(&as->maps, start, last);
-	struct kernel_map *far = kernel_map_of(extents_overlap(&as->far_maps, start, last));
+	struct kernel_map *far = map_of_far(extents_overlap(&as->far_maps, start, last));
 
 	/* One that begins below the border and ends above it is in the tree. */
-	return !map || (far && far->extent.start < map->extent.start) ? far : map;
+	return !map || (far && far->range.start < map->range.start) ? far : map;
 }
 
 void kernel_map_show(struct ioas *as, struct kernel_map *map)
 {
-	const uint64_t iova = map->extent.start, bytes = kernel_map_bytes(map);
+	const uint64_t iova = map->range.start, bytes = kernel_map_bytes(map);
 
 	if (map->uncached)
 		return;
@@ -106,14 +121,14 @@ static void show_aliases(struct ioas *as, const struct kernel_map *map)
 		if (other->va < map->va + kernel_map_bytes(map) &&
 		    map->va < other->va + kernel_map_bytes(other) && !other->busy &&
 		    vamap_insert(&as->cache, other->va, kernel_map_bytes(other),
-				 other->extent.start))
+				 other->range.start))
 			cds_list_del_init(&other->alias);
 	}
 }
 
 void kernel_map_hide(struct ioas *as, struct kernel_map *map)
 {
-	const uint64_t iova = map->extent.start, bytes = kernel_map_bytes(map);
+	const uint64_t iova = map->range.start, bytes = kernel_map_bytes(map);
 
 	if (map->uncached)
 		return;
@@ -140,7 +155,7 @@ bool kernel_lookup(struct ioas *as, uint64_t iova, uint64_t *va, uint32_t *prot)
 	map = kernel_map_find(as, iova);
 	found = map && !map->busy;
 	if (found) {
-		*va = map->va + (iova - map->extent.start);
+		*va = map->va + (iova - map->range.start);
 		if (prot)
 			*prot = map->prot;
 	}
@@ -157,7 +172,7 @@ bool kernel_find_va(struct ioas *as, uint64_t va, uint64_t bytes, uint64_t *iova
 	if (*iova != VAMAP_NONE)
 		map = kernel_map_find(as, *iova);
 	if (map)
-		*iova = map->extent.start;
+		*iova = map->range.start;
 	pthread_mutex_unlock(&as->maps_lock);
 	return map;
 }

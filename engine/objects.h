@@ -178,7 +178,7 @@ struct ioas {
 	_Atomic uint64_t removals __attribute__((aligned(64))); /* from the cache */
 	pthread_mutex_t maps_lock __attribute__((aligned(64)));
 	struct vamap maps;	      /* struct kernel_map by IOVA */
-	struct extents far_maps;      /* kernel_map.extent of IOVAs that @maps does not cover */
+	struct extents far_maps;      /* far_map.extent, of IOVAs that @maps does not cover */
 	uint64_t map_count;	      /* in both */
 	struct cds_list_head aliases; /* kernel_map.alias */
 	bool dirty;		      /* writes are recorded; under ctx->lock */

@@ -36,12 +36,12 @@ int parent_map(struct ioas *parent, uint64_t va, uint64_t bytes, uint32_t prot, 
 		return diag_fail(diag, -ENOMEM, "no memory for a mapping");
 	ret = choose_iova(parent, va, bytes, iova);
 	if (ret) {
-		free(map);
+		kernel_map_free(map);
 		return diag_fail(diag, ret, "parent: no room for %" PRIu64 " bytes: %s", bytes,
 				 strerror(-ret));
 	}
-	map->extent.start = *iova;
-	map->extent.last = *iova + bytes - 1;
+	map->range.start = *iova;
+	map->range.last = *iova + bytes - 1;
 	map->va = va;
 	map->prot = prot;
 	map->uncached = !cached;
@@ -56,7 +56,7 @@ int parent_map(struct ioas *parent, uint64_t va, uint64_t bytes, uint32_t prot, 
 	ret = ret ?: parent->ctx->be->ops->map(parent->be_space, &call, 1, &done, &crossings);
 	if (ret) {
 		iova_unclaim(&parent->iova, *iova, bytes);
-		free(map);
+		kernel_map_free(map);
 		return ret;
 	}
 	pthread_mutex_lock(&parent->maps_lock);
@@ -79,7 +79,7 @@ void parent_unmap(struct ioas *parent, uint64_t iova, uint64_t bytes)
 	pthread_mutex_lock(&parent->maps_lock);
 	kernel_map_leave(parent, map);
 	pthread_mutex_unlock(&parent->maps_lock);
-	free(map);
+	kernel_map_free(map);
 	/* One that is still mapped after all keeps its IOVA. */
 	if (done)
 		iova_unclaim(&parent->iova, iova, bytes);

@@ -65,11 +65,11 @@ static int idler_start(struct state *s)
 	return ret;
 }
 
-static double now_ns(void)
+static double cpu_ns(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 	return ts.tv_sec * 1e9 + ts.tv_nsec;
 }
 
@@ -156,15 +156,15 @@ static int run(struct bench_thread *t, uint64_t iterations)
 	for (uint64_t left = iterations; left;) {
 		const uint64_t count = left < s->round ? left : s->round;
 		const uint64_t *order = registers ? &s->order[s->live] : &s->order[s->live - count];
-		double start = now_ns();
+		double start = cpu_ns();
 
 		if (!registers)
 			draw(s);
-		ready += now_ns() - start;
+		ready += cpu_ns() - start;
 		ret |= registers ? add(s, order, count) : take(s, order, count);
-		start = now_ns();
+		start = cpu_ns();
 		ret |= registers ? take(s, order, count) : add(s, order, count);
-		ready += now_ns() - start;
+		ready += cpu_ns() - start;
 		left -= count;
 	}
 	t->left_out_ns = ready;
