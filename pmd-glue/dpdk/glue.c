@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The process's glue context; see glue.h for its life and its locks. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,13 +32,28 @@ static void log_from_library(void *arg, enum ioas_log_level level, const char *l
 		"ioas: %s\n", line);
 }
 
-static void log_failure(const char *what, int rc)
+void glue_log_failure(const char *what, int rc)
 {
 	char text[256] = "";
 
 	if (glue.ctx != NULL)
 		ioas_ctx_error(glue.ctx, text, sizeof(text));
 	GLUE_LOG(ERR, "%s: %s%s%s", what, strerror(-rc), text[0] != '\0' ? ": " : "", text);
+}
+
+#define FAULTS_LOGGED 16 /* one by one; the rest is counted */
+
+/* Real devices only: those of "soft" are asked for theirs (rogue.c). */
+static void on_fault(void *arg, const struct ioas_fault *fault)
+{
+	uint64_t count = __atomic_add_fetch(&glue.faults, 1, __ATOMIC_RELAXED);
+
+	(void)arg;
+	if (count <= FAULTS_LOGGED)
+		GLUE_LOG(WARNING, "fault: %s, %s of 0x%" PRIx64 " was stopped, reason %u%s",
+			 fault->dev != NULL ? ioas_dev_name(fault->dev) : "a device",
+			 fault->prot == IOAS_WRITE ? "write" : "read", (uint64_t)fault->iova,
+			 fault->reason, count == FAULTS_LOGGED ? "; more are only counted" : "");
 }
 
 /* Keys that @want leaves out come from IOAS_DPDK, then from the defaults. */
@@ -64,6 +80,14 @@ static int merge_config(const struct glue_config *want, struct glue_config *conf
 	return 0;
 }
 
+/* Where user space cannot own the table, the kernel's takes a map and an unmap of each buffer. */
+static bool has_user_tables(void)
+{
+	struct ioas_caps caps = { .size = sizeof(caps) };
+
+	return ioas_ctx_caps(glue.ctx, &caps) == 0 && (caps.kinds & (1U << IOAS_KIND_USER));
+}
+
 static int create_space(const struct glue_config *config)
 {
 	struct ioas_opts opts = { .size = sizeof(opts) };
@@ -83,11 +107,12 @@ static int create_space(const struct glue_config *config)
 		glue.visibility = GLUE_VISIBLE_CALLS;
 		break;
 	default:
-		opts.kind = IOAS_KIND_USER;
-		glue.visibility = GLUE_VISIBLE_WINDOW;
+		opts.kind = has_user_tables() ? IOAS_KIND_USER : IOAS_KIND_KERNEL;
+		glue.visibility =
+			opts.kind == IOAS_KIND_USER ? GLUE_VISIBLE_WINDOW : GLUE_VISIBLE_CALLS;
 		break;
 	}
-	if (config->mode == GLUE_MODE_BATCHED) {
+	if (config->mode == GLUE_MODE_BATCHED && opts.kind == IOAS_KIND_USER) {
 		/* Pools use up the other half: see glue_warm_max() and pool_sweep(). */
 		opts.mode = IOAS_BATCHED;
 		opts.batch_max = RTE_MAX(config->batch_max / 2, 1U);
@@ -95,7 +120,7 @@ static int create_space(const struct glue_config *config)
 	}
 	rc = ioas_create(glue.ctx, &opts, &glue.as);
 	if (rc != 0)
-		log_failure("address space", rc);
+		glue_log_failure("address space", rc);
 	return rc;
 }
 
@@ -103,6 +128,7 @@ static void close_all(void)
 {
 	int rc = 0;
 
+	glue_pci_release();
 	glue_eal_memory_stop();
 	for (unsigned int i = 0; i < GLUE_LCORES; i++) {
 		if (glue.lcores[i].queue == NULL)
@@ -110,7 +136,7 @@ static void close_all(void)
 		ioas_queue_adopt(glue.lcores[i].queue);
 		rc = ioas_queue_destroy(glue.lcores[i].queue);
 		if (rc != 0)
-			log_failure("queue", rc);
+			glue_log_failure("queue", rc);
 		glue.lcores[i].queue = NULL;
 	}
 	for (unsigned int i = 0; i < GLUE_LCORES; i++)
@@ -119,17 +145,17 @@ static void close_all(void)
 		ioas_queue_adopt(glue.setup_queue);
 		rc = ioas_queue_destroy(glue.setup_queue);
 		if (rc != 0)
-			log_failure("queue", rc);
+			glue_log_failure("queue", rc);
 	}
 	if (glue.as != NULL) {
 		rc = ioas_destroy(glue.as);
 		if (rc != 0)
-			log_failure("address space", rc);
+			glue_log_failure("address space", rc);
 	}
 	if (glue.ctx != NULL) {
 		rc = ioas_ctx_close(glue.ctx);
 		if (rc != 0)
-			log_failure("context", rc);
+			glue_log_failure("context", rc);
 	}
 	glue.setup_queue = NULL;
 	glue.as = NULL;
@@ -143,6 +169,7 @@ static int open_all(const struct glue_config *config)
 		.backend = config->backend,
 		.backend_options = config->backend_options[0] ? config->backend_options : NULL,
 		.log = log_from_library,
+		.fault = strcmp(config->backend, "soft") != 0 ? on_fault : NULL,
 	};
 	int rc;
 
@@ -156,14 +183,18 @@ static int open_all(const struct glue_config *config)
 			 config->backend_options, strerror(-rc));
 		return rc;
 	}
-	rc = create_space(config);
+	rc = glue_pci_bind();
+	if (rc == 0)
+		rc = create_space(config);
 	if (rc == 0 && config->mode != GLUE_MODE_PASSTHROUGH) {
 		rc = ioas_queue_create(glue.as, &glue.setup_queue);
 		if (rc != 0)
-			log_failure("queue", rc);
+			glue_log_failure("queue", rc);
 	}
-	if (rc == 0 && config->mode == GLUE_MODE_STATIC)
+	if (rc == 0 && (config->mode == GLUE_MODE_STATIC || glue.pci != NULL))
 		rc = glue_eal_memory_start();
+	if (rc == 0)
+		rc = glue_pci_attach();
 	if (rc != 0) {
 		close_all();
 		return rc;
@@ -171,6 +202,28 @@ static int open_all(const struct glue_config *config)
 	GLUE_LOG(NOTICE, "mode %s on backend %s: %s", glue_mode_name(config->mode),
 		 ioas_ctx_backend(glue.ctx), ioas_ctx_why(glue.ctx));
 	return 0;
+}
+
+int glue_wants_devices(const struct glue_config *want)
+{
+	struct glue_config config;
+	int rc = merge_config(want, &config);
+
+	return rc != 0 ? rc : strcmp(config.backend, "soft") != 0;
+}
+
+void glue_log_counters(void)
+{
+	struct ioas_stats stats = { .size = sizeof(stats) };
+
+	if (ioas_ctx_stats(glue.ctx, &stats) != 0)
+		return;
+	GLUE_LOG(NOTICE,
+		 "mode %s on %s: maps=%" PRIu64 " unmaps=%" PRIu64 " map_calls=%" PRIu64
+		 " unmap_calls=%" PRIu64 " invalidation_calls=%" PRIu64 " faults=%" PRIu64,
+		 glue_mode_name(glue.config.mode), ioas_ctx_backend(glue.ctx), stats.maps,
+		 stats.unmaps, stats.map_crossings, stats.unmap_crossings, stats.inval_crossings,
+		 stats.faults);
 }
 
 int glue_open(const struct glue_config *want)
@@ -234,7 +287,7 @@ int glue_lcore_own(struct glue_lcore *lcore)
 			ioas_queue_adopt(lcore->queue);
 	}
 	if (rc != 0) {
-		log_failure("queue", rc);
+		glue_log_failure("queue", rc);
 		return rc;
 	}
 	lcore->owner = glue_thread;
@@ -246,12 +299,12 @@ int glue_dev_add(const char *name, struct ioas_dev **dev)
 	int rc = ioas_dev_bind(glue.ctx, name, dev);
 
 	if (rc != 0) {
-		log_failure(name, rc);
+		glue_log_failure(name, rc);
 		return rc;
 	}
 	rc = ioas_attach(glue.as, *dev);
 	if (rc != 0) {
-		log_failure(name, rc);
+		glue_log_failure(name, rc);
 		ioas_dev_unbind(*dev);
 	}
 	return rc;
@@ -264,38 +317,32 @@ void glue_dev_remove(struct ioas_dev *dev)
 	if (rc == 0)
 		rc = ioas_dev_unbind(dev);
 	if (rc != 0)
-		log_failure("device", rc);
+		glue_log_failure("device", rc);
 }
 
-int glue_map_locked(void *va, size_t bytes, bool map, struct glue_region **region)
+int glue_map_locked(struct glue_region *region, bool map)
 {
-	struct glue_region *new = calloc(1, sizeof(*new));
-	ioas_iova_t iova = (uintptr_t)va;
-	int rc;
+	ioas_iova_t iova = (uintptr_t)region->va;
+	int rc = ioas_mem_register(glue.ctx, region->va, region->bytes, &region->mem);
 
-	if (new == NULL)
-		return -ENOMEM;
-	new->va = va;
-	new->bytes = bytes;
-	rc = ioas_mem_register(glue.ctx, va, bytes, &new->mem);
 	if (rc != 0) {
-		log_failure("register memory", rc);
-		free(new);
+		glue_log_failure("register memory", rc);
+		region->mem = NULL;
 		return rc;
 	}
-	if (map) {
-		ioas_queue_adopt(glue.setup_queue);
-		rc = ioas_map(glue.setup_queue, va, bytes, IOAS_RW | IOAS_MAP_IDENTITY, &iova);
-		if (rc != 0) {
-			GLUE_LOG(ERR, "map %zu bytes at %p: %s: %s", bytes, va, strerror(-rc),
-				 ioas_queue_error(glue.setup_queue));
-			ioas_mem_free(new->mem);
-			free(new);
-			return rc;
-		}
-		new->mapped = true;
+	if (!map)
+		return 0;
+	ioas_queue_adopt(glue.setup_queue);
+	rc = ioas_map(glue.setup_queue, region->va, region->bytes, IOAS_RW | IOAS_MAP_IDENTITY,
+		      &iova);
+	if (rc != 0) {
+		GLUE_LOG(ERR, "map %zu bytes at %p: %s: %s", region->bytes, region->va,
+			 strerror(-rc), ioas_queue_error(glue.setup_queue));
+		ioas_mem_free(region->mem);
+		region->mem = NULL;
+		return rc;
 	}
-	*region = new;
+	region->mapped = true;
 	return 0;
 }
 
@@ -303,6 +350,8 @@ void glue_unmap_locked(struct glue_region *region)
 {
 	int rc = 0;
 
+	if (region->mem == NULL)
+		return;
 	if (region->mapped) {
 		ioas_queue_adopt(glue.setup_queue);
 		rc = ioas_unmap(glue.setup_queue, (uintptr_t)region->va, region->bytes);
@@ -313,20 +362,31 @@ void glue_unmap_locked(struct glue_region *region)
 	if (rc == 0)
 		rc = ioas_mem_free(region->mem);
 	if (rc != 0)
-		log_failure("release memory", rc);
-	free(region);
+		glue_log_failure("release memory", rc);
+	region->mem = NULL;
+	region->mapped = false;
 }
 
 int glue_region_add(void *va, size_t bytes, bool map, struct glue_region **region)
 {
+	struct glue_region *new;
 	int rc;
 
 	*region = NULL;
 	if (glue.visibility == GLUE_VISIBLE_ALWAYS)
 		return 0;
+	new = calloc(1, sizeof(*new));
+	if (new == NULL)
+		return -ENOMEM;
+	new->va = va;
+	new->bytes = bytes;
 	pthread_mutex_lock(&glue.setup_lock);
-	rc = glue_map_locked(va, bytes, map, region);
+	rc = glue_map_locked(new, map);
 	pthread_mutex_unlock(&glue.setup_lock);
+	if (rc != 0)
+		free(new);
+	else
+		*region = new;
 	return rc;
 }
 
@@ -337,4 +397,5 @@ void glue_region_remove(struct glue_region *region)
 	pthread_mutex_lock(&glue.setup_lock);
 	glue_unmap_locked(region);
 	pthread_mutex_unlock(&glue.setup_lock);
+	free(region);
 }

@@ -47,6 +47,7 @@ enum glue_visibility {
 };
 
 struct glue_region;
+struct glue_pci;
 
 struct glue {
 	pthread_mutex_t lock;
@@ -57,8 +58,11 @@ struct glue {
 	struct ioas *as;
 	pthread_mutex_t setup_lock;
 	struct ioas_queue *setup_queue; /* adopted by each user, under setup_lock */
-	struct glue_region *eal_pages;	/* static mode: pages of EAL that are mapped; setup_lock */
+	struct glue_pci *pci;		/* devices; set once, before ports are there */
+	struct glue_region *eal_pages;	/* EAL's memory, where it is mapped; setup_lock */
+	bool eal_mapped;
 	bool eal_events;
+	uint64_t faults; /* of real devices */
 	uint64_t pool_steals; /* a dequeue had to take buffers from other lcores */
 	uint64_t pool_errors; /* buffers lost to a failed call */
 	struct glue_lcore lcores[GLUE_LCORES];
@@ -75,6 +79,12 @@ extern _Thread_local uint64_t glue_thread __attribute__((visibility("hidden")));
 int glue_open(const struct glue_config *want);
 void glue_close(void);
 
+/* Is @want, with what IOAS_DPDK adds, for real devices? Return: 1, 0, or -EINVAL: bad IOAS_DPDK. */
+int glue_wants_devices(const struct glue_config *want);
+
+/* What it has cost so far, as one line of the log. */
+void glue_log_counters(void);
+
 /*
  * Mode batched: how many freed buffers an lcore's share of a pool may keep visible. They are half
  * of batch_max; the library's own batching has the other half.
@@ -84,6 +94,9 @@ uint32_t glue_warm_max(void);
 
 /* Bound of the time for which a buffer that was freed can still be reached, in ns. */
 uint64_t glue_exposure_ns(void);
+
+/* Log what a failed call of the context left as text. */
+void glue_log_failure(const char *what, int rc);
 
 /* A device of the context, attached. Return: 0 or a negative errno (logged). */
 int glue_dev_add(const char *name, struct ioas_dev **dev);
@@ -97,14 +110,36 @@ void glue_dev_remove(struct ioas_dev *dev);
 int glue_region_add(void *va, size_t bytes, bool map, struct glue_region **region);
 void glue_region_remove(struct glue_region *region);
 
-/* Static mode: map all memory that EAL has or will have. eal_memory.c */
+/*
+ * Map all memory that EAL has or will have, but what is hidden: in static mode, and under real
+ * devices, whose drivers keep rings anywhere in it. eal_memory.c
+ */
+#define GLUE_EAL_PIECE (UINT64_C(2) << 20)
 int glue_eal_memory_start(void);
 void glue_eal_memory_stop(void);
-/* For eal_memory.c: setup_lock held. */
-int glue_map_locked(void *va, size_t bytes, bool map, struct glue_region **region);
+
+/*
+ * Pages that a pool takes out of that, or gives back; a no-op where none of it is mapped. @va and
+ * @bytes: multiples of GLUE_EAL_PIECE. Return: 0; -ENOTSUP part of it is no piece of its own.
+ */
+int glue_eal_memory_hide(void *va, size_t bytes);
+void glue_eal_memory_show(void *va, size_t bytes);
+
+/*
+ * pci.c: PCI devices of EAL's drivers, if the backend is one of real devices. They are bound before
+ * the address space is made, since that depends on them, and attached when it maps EAL's memory.
+ */
+int glue_pci_bind(void);
+int glue_pci_attach(void);
+void glue_pci_release(void);
+/*
+ * For eal_memory.c: setup_lock held. Register a region, and map it; or undo that, which is a no-op
+ * for one that is not there. Return: 0 or a negative errno (logged).
+ */
+int glue_map_locked(struct glue_region *region, bool map);
 void glue_unmap_locked(struct glue_region *region);
 
-/* One page, or stretch, of memory that the library knows. */
+/* One page, or stretch, of memory that the library knows; @mem is NULL while a pool has it. */
 struct glue_region {
 	struct glue_region *next;
 	void *va;

@@ -47,7 +47,7 @@ static ssize_t pool_calc_mem_size(const struct rte_mempool *mp, uint32_t count, 
 	size_t bytes = slot_bytes(mp) * count;
 
 	(void)pg_shift;
-	*align = RTE_MIN(rte_align64pow2(bytes), POOL_ALIGN_MAX);
+	*align = glue.eal_mapped ? GLUE_EAL_PIECE : RTE_MIN(rte_align64pow2(bytes), POOL_ALIGN_MAX);
 	bytes = RTE_ALIGN_CEIL(bytes, *align);
 	/* One stretch for all: it becomes one window. */
 	*min_chunk_bytes = bytes;
@@ -136,6 +136,8 @@ static void pool_take_down(struct pool *pool)
 	pool->window = NULL;
 	glue_region_remove(pool->region);
 	pool->region = NULL;
+	glue_eal_memory_show((void *)pool->base, pool->bytes);
+	pool->bytes = 0;
 	/* rte_mempool_free() still takes out all objects, to throw them away. */
 	pool->visibility = GLUE_VISIBLE_ALWAYS;
 }
@@ -271,7 +273,10 @@ static int pool_populate(struct rte_mempool *mp, unsigned int max_objs, void *va
 			   (pool->slot_bytes != IOAS_PAGE_SIZE);
 	pool->slots = count;
 	choose_colours(pool, mp);
-	rc = glue_region_add((void *)start, len, false, &pool->region);
+	pool->bytes = len;
+	rc = glue_eal_memory_hide((void *)start, len);
+	if (rc == 0)
+		rc = glue_region_add((void *)start, len, false, &pool->region);
 	if (rc == 0 && pool->visibility == GLUE_VISIBLE_WINDOW)
 		rc = create_window(pool);
 	if (rc == 0 && glue.config.mode == GLUE_MODE_BATCHED) {
@@ -284,6 +289,7 @@ static int pool_populate(struct rte_mempool *mp, unsigned int max_objs, void *va
 		pool->window = NULL;
 		glue_region_remove(pool->region);
 		pool->region = NULL;
+		glue_eal_memory_show((void *)start, len);
 		pool->base = 0;
 		pool->slots = 0;
 		return rc;

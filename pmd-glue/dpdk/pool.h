@@ -47,6 +47,7 @@ struct pool_share {
 struct pool {
 	/* Read-only once populated. */
 	uintptr_t base;
+	size_t bytes;
 	uint64_t slot_bytes;
 	uint64_t slot_magic; /* slot = page number * magic >> 32 */
 	uint32_t slots;
