@@ -19,6 +19,8 @@ HOST_PACKAGES = (
     "gcc-aarch64-linux-gnu", "libcmocka-dev",
     # the guests' userland
     "busybox-static",
+    # dpdk/suite
+    "libdpdk-dev", "dpdk-dev", "dpkg-dev", "pkgconf", "libpcap-dev",
 )
 
 # name: (suites, architecture). The key file is the one that the host's debian-archive-keyring has.

@@ -92,7 +92,8 @@ def devices(machine, options, images):
         slot = NIC_SLOT + index
         arguments += [
             "-device", f"pcie-root-port,id=port{index},chassis={index + 1},addr={slot:#x}",
-            "-netdev", f"hubport,id=net{index},hubid=0",
+            "-netdev", f"{options.netdev[index] if options.netdev else 'hubport,hubid=0'},"
+                       f"id=net{index}",
             "-device", f"{NIC_DEVICES[model]},bus=port{index},netdev=net{index},"
                        f"mac=52:54:00:00:00:{index + 1:02x},romfile={NIC_OPTIONS[model]}"]
         places[f"nic{index}"] = f"0000:00:{slot:02x}.0/00.0"

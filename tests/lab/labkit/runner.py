@@ -118,6 +118,7 @@ def default_options(**changes):
     add_options(parser)
     options = parser.parse_args([])
     options.timeout, options.allow, options.console = 120, [], None
+    options.netdev = []    # what each NIC is connected to, as QEMU has it; by default one hub
     for name, value in changes.items():
         setattr(options, name, value)
     return options
