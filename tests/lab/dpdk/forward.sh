@@ -50,8 +50,9 @@ quiet() {
 	[ "$now" -ge "$packets" ] && [ "$now" = "$before" ]
 }
 
+# Reported by the kernel in its log, or by the library, which has them from the backend.
 faults() {
-	dmesg | grep -c 'DMAR: \[DMA Write'
+	echo $(($(dmesg | grep -c 'DMAR: \[DMA Write') + $(grep -c 'ioas: fault: ' "$log")))
 }
 
 for nic in "$nic0" "$nic1"; do
@@ -99,4 +100,4 @@ exec 3>&-
 calls=$(sed -n 's/.*ioas: mode \([a-z]*\) on \([a-z0-9]*\): \(.*\)/used=\1 backend=\2 \3/p' "$log")
 [ -z "$LAB_VERBOSE" ] || cat "$log"
 grep 'ioas: ' "$log"
-echo "PMD name=$name transmitted=$now landed=$landed kernel_faults=$stopped $calls"
+echo "PMD name=$name transmitted=$now landed=$landed faults_seen=$stopped $calls"

@@ -2,6 +2,7 @@
 """Runs Debian's dpdk-testpmd, unmodified, between two NICs of a machine: builds our plug-in for it,
 connects the NICs to a program of the host that checks all that comes back, and reads what both say."""
 
+import os
 import re
 import subprocess
 import sys
@@ -13,8 +14,9 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 # pylint: disable=wrong-import-position
-from labkit import module, programs, runner                    # noqa: E402
-from labkit.cache import REPOSITORY, Artifact, LabError, run   # noqa: E402
+from labkit import elf, module, programs, runner    # noqa: E402
+from labkit.cache import REPOSITORY, Artifact, run           # noqa: E402
+from labkit.debian import Suite                              # noqa: E402
 
 RECIPE = 1
 SOURCES = ("pmd-glue/dpdk/*.c", "engine/**/*.c")
@@ -24,6 +26,7 @@ LIBRARIES = ["-lrte_eal", "-lrte_ethdev", "-lrte_mempool", "-lrte_mbuf", "-lrte_
              "-lurcu-common"]
 # What EAL loads with -d; testpmd is linked with the rest.
 PLUGINS = ("net_e1000", "net_virtio", "mempool_ring")
+ARM64_PACKAGES = ["dpdk-dev", "libdpdk-dev", "libpcap-dev", "liburcu-dev", "libc6-dev"]
 TOKEN = "rogue-device-was-here"
 HUGEPAGES = ["2M=112"]
 
@@ -32,10 +35,34 @@ def words(*command):
     return run(command, cwd=REPOSITORY).split()
 
 
+def debian_arm64():
+    """Debian's DPDK for arm64, with all that it needs. The host has its own."""
+    def make(path):
+        with Suite("bookworm-arm64") as suite:
+            suite.unpack(ARM64_PACKAGES, path / "root", dependencies=True)
+    return Artifact("dpdk-arm64", [ARM64_PACKAGES], make)
+
+
+def root(arch):
+    """Where Debian's DPDK is."""
+    return debian_arm64().path / "root" if arch == "arm64" else Path("/")
+
+
+def library_folder(arch):
+    return root(arch) / "usr/lib" / elf.TRIPLETS[arch]
+
+
 def plugin(arch):
     """The artifact with librte_ioas.so."""
-    flags = [*words("pkg-config", "--cflags", "libdpdk"),
-             *words(REPOSITORY / "scripts/dpdk-headers")]
+    if arch == "arm64":
+        below = root(arch) / "usr/include"
+        flags = ["-include", "rte_config.h", f"-I{below}/dpdk",
+                 f"-I{below}/{elf.TRIPLETS[arch]}/dpdk", "-march=armv8-a+crc",
+                 f"--sysroot={root(arch)}"]
+        needs = [debian_arm64()]
+    else:
+        flags, needs = words("pkg-config", "--cflags", "libdpdk"), []
+    flags += words(REPOSITORY / "scripts/dpdk-headers")
     flags = ["-isystem" + flag[2:] if flag.startswith("-I") else flag for flag in flags]
     files = programs.sources(*SOURCES)
 
@@ -43,17 +70,21 @@ def plugin(arch):
         run([programs.COMPILERS[arch], *programs.FLAGS, "-shared", "-fPIC", "-fvisibility=hidden",
              "-I", "include", *flags, *files, "-o", path / "librte_ioas.so", *LIBRARIES],
             cwd=REPOSITORY)
-    return Artifact(f"dpdk-plugin-{arch}", [RECIPE, flags, files, programs.sources(*HEADERS)], make)
+    return Artifact(f"dpdk-plugin-{arch}",
+                    [RECIPE, flags, files, programs.sources(*HEADERS)], make, needs)
 
 
 def tool(name, arch="x86"):
     """A small program: traffic is the host's side of the wires, rogue runs in the guest."""
     source = programs.sources(f"tests/lab/dpdk/{name}.c")
 
+    needs = [debian_arm64()] if arch == "arm64" else []
+    flags = [f"--sysroot={root(arch)}"] if needs else []
+
     def make(path):
-        run([programs.COMPILERS[arch], *programs.FLAGS, *source, "-o", path / name],
+        run([programs.COMPILERS[arch], *programs.FLAGS, *flags, *source, "-o", path / name],
             cwd=REPOSITORY)
-    return Artifact(f"dpdk-{name}-{arch}", [programs.FLAGS, source], make)
+    return Artifact(f"dpdk-{name}-{arch}", [programs.FLAGS, source], make, needs)
 
 
 class Run:
@@ -103,8 +134,11 @@ def pairs(text, word):
 def boot(machine, nics, loads, show, timeout, env=()):
     """Runs all loads in one boot. Return: the runner's outcome."""
     machine.prepare()
-    binary = Path("/usr/bin/dpdk-testpmd")
-    libraries = Path("/usr/lib/x86_64-linux-gnu")
+    built = plugin(machine.arch).prepare()
+    libraries = library_folder(machine.arch)
+    # Where the lab looks for the libraries of programs, before its own sysroot.
+    os.environ["LD_LIBRARY_PATH"] = ":".join(
+        str(folder) for folder in (libraries, root(machine.arch) / "lib" / libraries.name))
     own = [module.artifact(machine).prepare() / "kioas.ko"] \
         if any(" kioas " in load.command for load in loads) else []
     by_name = {load.name: load for load in loads}
@@ -113,9 +147,10 @@ def boot(machine, nics, loads, show, timeout, env=()):
         options = runner.default_options(
             module=own, nic=list(nics), netdev=wires.netdevs(), hugepages=HUGEPAGES, nvme=0,
             edu=False, timeout=timeout, append="iomem=relaxed", env=list(env),
-            add=[f"{binary}:lab/bin/dpdk-testpmd", f"{HERE / 'forward.sh'}:lab/bin/forward",
+            add=[f"{root(machine.arch)}/usr/bin/dpdk-testpmd:lab/bin/dpdk-testpmd",
+                 f"{HERE / 'forward.sh'}:lab/bin/forward",
                  f"{tool('rogue', machine.arch).prepare()}/rogue:lab/bin/rogue",
-                 f"{plugin(machine.arch).prepare()}/librte_ioas.so:lab/dpdk/librte_ioas.so",
+                 f"{built}/librte_ioas.so:lab/dpdk/librte_ioas.so",
                  *(f"{libraries}/librte_{name}.so.23:lab/dpdk/librte_{name}.so.23"
                    for name in PLUGINS)])
         for load in loads:
