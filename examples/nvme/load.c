@@ -9,8 +9,6 @@
 #include "pattern.h"
 #include "say.h"
 
-#define PROGRESS_MS 2000
-
 struct load {
 	struct nvme_io *io;
 	const struct nvme_load_options *options;
@@ -106,7 +104,7 @@ static void show_progress(struct load *load)
 
 	if (now < load->progress_ms)
 		return;
-	load->progress_ms = now + PROGRESS_MS;
+	load->progress_ms = now + load->options->progress_ms;
 	nvme_say("queue %u: %" PRIu64 " requests, %" PRIu64 " of %" PRIu64
 		 " MiB read back, %" PRIu64 " errors",
 		 load->io->queue.id, load->result->requests, load->result->read_bytes >> 20,
@@ -205,7 +203,7 @@ int nvme_load_run(struct nvme_io *io, struct ioas_mem *arena,
 			     .options = options,
 			     .result = result,
 			     .random = 88172645463325252 + options->part,
-			     .progress_ms = nvme_now_ms() + PROGRESS_MS };
+			     .progress_ms = nvme_now_ms() + options->progress_ms };
 	int ret;
 
 	memset(result, 0, sizeof(*result));

@@ -16,6 +16,7 @@ struct nvme_load_options {
 	unsigned int parts;
 	bool random;
 	bool verify;
+	unsigned int progress_ms; /* between lines that say how far it is */
 };
 
 struct nvme_load_result {

@@ -32,6 +32,7 @@ static const char usage[] =
 	"  --memory N         from which buffers are taken [256M]\n"
 	"  --cache N          what the cache of mode batched may keep mapped [all]\n"
 	"  --irq              sleep until the device interrupts, in place of polling\n"
+	"  --progress N       milliseconds between lines on how far it is [2000]\n"
 	"  --no-verify        compare nothing (--verify is the default)\n"
 	"  --probe N          in place of the load: N reads into buffers that are unmapped, which\n"
 	"                     must not land\n"
@@ -59,6 +60,7 @@ enum {
 	OPT_VERIFY,
 	OPT_NO_VERIFY,
 	OPT_PROBE,
+	OPT_PROGRESS,
 	OPT_HELP,
 };
 
@@ -83,6 +85,7 @@ static const struct option known[] = {
 	{ "verify", no_argument, NULL, OPT_VERIFY },
 	{ "no-verify", no_argument, NULL, OPT_NO_VERIFY },
 	{ "probe", required_argument, NULL, OPT_PROBE },
+	{ "progress", required_argument, NULL, OPT_PROGRESS },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ 0 },
 };
@@ -193,6 +196,10 @@ static bool read_one(struct nvme_options *options, int option, const char *name,
 		good = read_number(name, text, 1, 1000000, &number);
 		options->probe_rounds = number;
 		break;
+	case OPT_PROGRESS:
+		good = read_number(name, text, 1, 3600 * 1000, &number);
+		options->load.progress_ms = number;
+		break;
 	case OPT_HELP:
 		fputs(usage, stdout);
 		exit(0);
@@ -213,7 +220,8 @@ bool nvme_options_read(struct nvme_options *options, int argc, char **argv)
 		.load = { .io_bytes = 4096,
 			  .bytes = UINT64_C(64) << 20,
 			  .random = true,
-			  .verify = true },
+			  .verify = true,
+			  .progress_ms = 2000 },
 		.memory_bytes = UINT64_C(256) << 20,
 	};
 	while ((option = getopt_long(argc, argv, "", known, &index)) != -1)

@@ -3,7 +3,8 @@
 
 An artifact is a folder <cache>/<name>-<key>. Its key is a hash of everything it is made from, and
 a file `.complete` in it, written last, says that it may be used. One process makes an artifact
-under a file lock; others wait for it. Finished artifacts are never changed again.
+under a file lock; others wait for it. Finished artifacts are never changed again; what has been used
+last, `.complete` was touched last, and what has not been for UNUSED_DAYS is dropped.
 """
 
 import contextlib
@@ -11,11 +12,14 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+UNUSED_DAYS = 14
 
 LAB_DIR = Path(__file__).resolve().parent.parent
 REPOSITORY = LAB_DIR.parent.parent
@@ -74,8 +78,16 @@ class Artifact:
     def ready(self):
         return (self.path / ".complete").exists()
 
+    def touch(self):
+        """It is in use, and what it was made from with it: a kernel's build refers to its source."""
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self.path / ".complete")
+        for need in self.needs:
+            need.touch()
+
     def prepare(self):
         """Makes the artifact, and first what it needs, unless it is there."""
+        self.touch()
         if self.ready:
             return self.path
         for need in self.needs:
@@ -93,6 +105,27 @@ class Artifact:
             (self.path / ".complete").write_text(f"{seconds:.1f} s\n")
             say(f"{self.name}: ready after {seconds:.0f} s")
         return self.path
+
+
+def unused_since(folder):
+    """When an artifact was used last, or when work on it stopped."""
+    stamp = folder / ".complete"
+    return (stamp if stamp.exists() else folder).stat().st_mtime
+
+
+def drop_unused():
+    """Deletes the artifacts that nothing has used for UNUSED_DAYS. New sources make new ones with each
+    change of theirs, so that old ones would stay for ever."""
+    oldest = time.time() - UNUSED_DAYS * 24 * 3600
+    for folder in cache_dir().iterdir():
+        match = re.fullmatch(r"(.+)-[0-9a-f]{12}", folder.name)
+        if not match or unused_since(folder) > oldest:
+            continue
+        with locked(match[1]):
+            with contextlib.suppress(FileNotFoundError):    # another process was faster
+                if unused_since(folder) <= oldest:
+                    say(f"{folder.name}: not used for {UNUSED_DAYS} days, dropped")
+                    shutil.rmtree(folder)
 
 
 def run(command, log=None, **options):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from . import debian
-from .cache import LabError, say
+from .cache import LabError, drop_unused, say
 from .runner import EXIT_SKIP
 
 LONGEST = 4     # programs that are named with the time of a machine
@@ -60,6 +60,7 @@ class Suite:
         debian.install_host_packages()
         self.prepare(chosen)
         if options.prepare:
+            drop_unused()
             return 0
         results = {}
         for name in chosen:

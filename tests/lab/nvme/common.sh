@@ -38,7 +38,7 @@ pins_are_gone() {
 }
 
 start_load() { # ARGUMENTS...
-	nvme "$@" --bytes 1T 2>"$log" &
+	nvme "$@" --bytes 1T --progress 100 2>"$log" &
 	driver=$!
 	within 60 under_load || fail "no load"
 }

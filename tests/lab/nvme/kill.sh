@@ -6,7 +6,7 @@
 # shellcheck source=tests/lab/nvme/common.sh
 . /lab/bin/nvme-common
 
-set -- --device "$LAB_NVME0" --backend "$backend" --kind "$kind" --depth 64 --block 32K
+set -- --device "$LAB_NVME0" --backend "$backend" --kind "$kind" --depth 64 --block 32K --memory 64M
 nvme "$@" --bytes 1M >"$log" 2>&1
 [ $? != 77 ] || exit 77
 modes=0 most=0
@@ -20,7 +20,7 @@ for mode in static strict batched; do
 	[ $status = 137 ] || fail "$mode: it ended by itself, status $status"
 	[ "$during" -gt "$before" ] || fail "$mode: nothing was pinned: $during"
 	within 5 pins_are_gone || fail "$mode: $(pins) pins are left, there were $before before"
-	nvme "$@" --mode $mode --bytes 64M >"$log" 2>&1 ||
+	nvme "$@" --mode $mode --bytes 16M >"$log" 2>&1 ||
 		fail "$mode: the next driver does not work"
 	modes=$((modes + 1))
 	[ $((during - before)) -le $most ] || most=$((during - before))
