@@ -57,6 +57,7 @@ int rig_main(int argc, char **argv, const struct rig_case *cases)
 	}
 	rte_openlog_stream(NULL);
 	CHECK(rte_eal_cleanup() == 0, "EAL's clean-up");
+	CHECK(ioas_dpdk_find(NULL) == NULL, "EAL's clean-up leaves it open");
 	return 0;
 }
 

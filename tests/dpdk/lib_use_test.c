@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -358,7 +360,7 @@ static void on_fault(void *arg, const struct ioas_fault *fault)
 	__atomic_add_fetch(&faults_seen, 1, __ATOMIC_RELAXED);
 }
 
-/* Faults reach the application, too. telemetry_test.py reads what is kept of them. */
+/* Faults reach the application, too. telemetry() reads what is kept of them. */
 static void faults(void)
 {
 	struct ioas_ctx_opts ctx = {
@@ -383,10 +385,98 @@ static void faults(void)
 	rig_close(glue);
 }
 
+/* Closed by rte_eal_cleanup(), after which rig_main() looks. */
+static void left_open(void)
+{
+	struct ioas_dpdk *glue = rig_open(NULL);
+
+	CHECK(ioas_dpdk_queue(glue) != NULL, "queue");
+}
+
+/* EAL's own socket, as dpdk-telemetry.py uses it. */
+static int telemetry_socket(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char hello[16384];
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/dpdk_telemetry.v2",
+		 rte_eal_get_runtime_dir());
+	CHECK(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0, "%s: %s",
+	      address.sun_path, strerror(errno));
+	CHECK(read(fd, hello, sizeof(hello)) > 0, "hello");
+	return fd;
+}
+
+static void answers(int fd, const char *command, const char *wanted)
+{
+	char text[16384];
+	ssize_t bytes;
+
+	CHECK(write(fd, command, strlen(command)) == (ssize_t)strlen(command), "%s", command);
+	bytes = read(fd, text, sizeof(text) - 1);
+	CHECK(bytes > 0, "%s: no answer", command);
+	text[bytes] = '\0';
+	CHECK(strstr(text, wanted) != NULL, "%s: no %s in %s", command, wanted, text);
+}
+
+static void telemetry(void)
+{
+	struct ioas_ctx_opts ctx = {
+		.size = sizeof(ctx), .backend = "soft", .fault = on_fault, .fault_arg = &faults_seen
+	};
+	struct ioas_dpdk_opts opts = { .ctx = &ctx },
+			      other = { .size = sizeof(other), .name = "other", .ctx = &soft };
+	struct ioas_dpdk *glue = rig_open(&opts), *second;
+	const int fd = telemetry_socket();
+	char *va = rig_reserve(2 * MIB, 2 * MIB);
+	char text[128];
+	uint8_t byte = 0;
+
+	faults_seen = 0;
+	CHECK(ioas_dpdk_open(&other, &second) == 0, "second");
+	CHECK(ioas_dpdk_queue(glue) != NULL, "queue");
+	answers(fd, "/ioas/list", "\"other\"");
+	answers(fd, "/ioas/list", "\"ioas\"");
+	answers(fd, "/ioas/info,ioas", "\"backend\":\"soft\"");
+	answers(fd, "/ioas/info,other", "\"kind\":\"KERNEL\"");
+	snprintf(text, sizeof(text), "\"memory_bytes\":%" PRIu64, rig_stats(glue).bytes);
+	answers(fd, "/ioas/info", text);
+	answers(fd, "/ioas/devices,ioas", "[\"" RIG_DEVICE "\"]");
+	answers(fd, "/ioas/devices,other", "[]");
+	answers(fd, "/ioas/queues,ioas", "{\"lcore0_maps\":0,");
+	CHECK(ioas_dpdk_map(glue, va, 2 * MIB, RTE_BAD_IOVA) == 0, "map");
+	snprintf(text, sizeof(text), "0x%" PRIxPTR " +0x200000 at 0x%" PRIxPTR, (uintptr_t)va,
+		 (uintptr_t)va);
+	answers(fd, "/ioas/memory,ioas", text);
+	CHECK(ioas_soft_dma_write(rig_dev, 0x123456, &byte, 1) == -EFAULT, "DMA");
+	for (unsigned int i = 0; i < 1000 && __atomic_load_n(&faults_seen, __ATOMIC_RELAXED) == 0;
+	     i++)
+		usleep(1000);
+	answers(fd, "/ioas/faults,ioas", "[\"" RIG_DEVICE " 0x123000 write not present\"]");
+	answers(fd, "/ioas/stats,ioas", "\"faults\":1,");
+	answers(fd, "/ioas/stats,other", "\"faults\":0,");
+	answers(fd, "/ioas/stats,nothing", "null");
+	CHECK(ioas_dpdk_close(second) == 0, "close");
+	answers(fd, "/ioas/list", "[\"ioas\"]");
+	answers(fd, "/ioas/info,other", "null");
+	rig_close(glue);
+	answers(fd, "/ioas/list", "[]");
+	close(fd);
+}
+
 static const struct rig_case cases[] = {
-	{ "options", options }, { "busy", busy },	    { "devices", devices },
-	{ "queues", queues },	{ "quiescent", quiescent }, { "mbufs", mbufs },
-	{ "pinned", pinned },	{ "faults", faults },	    { NULL, NULL },
+	{ "options", options },
+	{ "busy", busy },
+	{ "devices", devices },
+	{ "queues", queues },
+	{ "quiescent", quiescent },
+	{ "mbufs", mbufs },
+	{ "pinned", pinned },
+	{ "faults", faults },
+	{ "telemetry", telemetry },
+	{ "left_open", left_open },
+	{ NULL, NULL },
 };
 
 int main(int argc, char **argv)

@@ -18,13 +18,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 from ioas_testpmd import Problem, reserve_hugepages  # noqa: E402
 
 MEMORY = "follows,grows,races,heap,external,bad_map,fails,registers,keeps"
-USE = "options,busy,devices,queues,quiescent,mbufs,pinned,faults"
+USE = "options,busy,devices,queues,quiescent,mbufs,pinned,faults,left_open"
 STILL = "follows,external,bad_map"  # of memory that never changes
 IN_MEMORY = ["--in-memory"]
 # A case that ends its own process by SIGKILL, and the line of the process that outlives it.
 ENDS_ITSELF = {"orphans": "orphan"}
 PREFIX = f"ioas-test-{os.getpid()}"
-# Name, program, cases, EAL options. HUGETLBFS: a mount of its own.
+# Name, program, cases, EAL options. HUGETLBFS: a mount of its own. TELEMETRY: with its socket.
 RUNS = [
     ("VA", "memory", MEMORY, [*IN_MEMORY, "--iova-mode=va"]),
     ("VA, initial memory", "memory", "follows,grows", [*IN_MEMORY, "--iova-mode=va", "-m", "16"]),
@@ -37,6 +37,7 @@ RUNS = [
     ("PA", "memory", "follows,grows,races,no_physical", [*IN_MEMORY, "--iova-mode=pa"]),
     ("PA, legacy memory", "memory", "follows", ["HUGETLBFS", "--iova-mode=pa", "--legacy-mem", "-m", "64"]),
     ("use", "use", USE, [*IN_MEMORY, "--iova-mode=va"]),
+    ("use", "use", "telemetry", [*IN_MEMORY, "--iova-mode=va", "TELEMETRY"]),
     ("use, no huge pages", "use", "mbufs,pinned", ["--no-huge", "--iova-mode=va", "-m", "64"]),
     ("secondary processes", "peers", "sees,asks,dies,closes,reads_only", ["HUGETLBFS", "--iova-mode=va"]),
     ("secondary processes", "peers", "orphans", ["HUGETLBFS", "--iova-mode=va"]),
@@ -46,8 +47,10 @@ RUNS = [
 
 def command(program, cases, options, folder):
     cpus = (sorted(os.sched_getaffinity(0)) * 2)[:2]
-    line = [program, cases, "--lcores", f"0@{cpus[0]},1@{cpus[1]}", "--no-pci", "--no-telemetry",
+    line = [program, cases, "--lcores", f"0@{cpus[0]},1@{cpus[1]}", "--no-pci",
             f"--file-prefix={PREFIX}"]
+    line += ["--no-telemetry"] if "TELEMETRY" not in options else []
+    options = [option for option in options if option != "TELEMETRY"]
     if "HUGETLBFS" not in options:
         return line + options
     options = [option for option in options if option != "HUGETLBFS"]

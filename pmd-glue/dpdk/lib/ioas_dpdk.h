@@ -100,10 +100,11 @@ int ioas_dpdk_open(const struct ioas_dpdk_opts *opts, struct ioas_dpdk **glue);
 /**
  * ioas_dpdk_close - take everything down again
  *
- * Before rte_eal_cleanup(). Devices are detached and unbound, lcores' queues destroyed: lcores must
- * have stopped using them. Secondary processes that have joined find nothing mapped. Return: 0, or
- * -EBUSY the application has objects of its own on the context: what could be done has been, and
- * EAL's memory no longer follows; free them, call again.
+ * rte_eal_cleanup() does it for what is still open, after drivers' devices are gone and before
+ * memory is. Devices are detached and unbound, lcores' queues destroyed: lcores must have stopped
+ * using them. Secondary processes that have joined find nothing mapped. Return: 0, or -EBUSY the
+ * application has objects of its own on the context: what could be done has been, and EAL's memory
+ * no longer follows; free them, call again.
  */
 int ioas_dpdk_close(struct ioas_dpdk *glue);
 

@@ -86,6 +86,8 @@ int registry_reserve(struct ioas_dpdk *glue);
 void registry_show(struct ioas_dpdk *glue);
 void registry_hide(struct ioas_dpdk *glue);
 void registry_remove(struct ioas_dpdk *glue);
+/* Any that is shown; it is hidden then. Or NULL. */
+struct ioas_dpdk *registry_take_shown(void);
 int registry_visit(const char *name, int (*visit)(struct ioas_dpdk *glue, void *arg), void *arg);
 
 /* device.c */
@@ -118,5 +120,14 @@ int secondary_unmap(struct ioas_dpdk *glue, void *va, size_t bytes);
 
 /* telemetry.c: once for the process. */
 void telemetry_start(void);
+
+/* cleanup.c: once for the process. */
+#ifdef IOAS_DPDK_CLEANUP
+void cleanup_start(void);
+#else
+static inline void cleanup_start(void)
+{
+}
+#endif
 
 #endif

@@ -24,7 +24,8 @@ struct batch {
 	struct region *regions[BATCH_MAX];
 	struct ioas_seg segs[BATCH_MAX];
 	unsigned int count;
-	int rc; /* the first error */
+	bool nothing_known; /* of the stretch under way */
+	int rc;		    /* the first error */
 };
 
 static _Thread_local bool in_event;
@@ -131,7 +132,7 @@ static void add_run(struct batch *batch, uint64_t va, uint64_t bytes, rte_iova_t
 		    uint64_t page_bytes)
 {
 	void *const *tree = &batch->memory->eal;
-	const struct region *known = region_find(tree, va, bytes);
+	const struct region *known = batch->nothing_known ? NULL : region_find(tree, va, bytes);
 
 	if (known == NULL) {
 		batch_add(batch, va, bytes, iova);
@@ -168,6 +169,7 @@ static void add_pages(struct batch *batch, const struct rte_memseg_list *list,
 	const uint64_t page_bytes = list->page_sz;
 	uint64_t run = 0;
 
+	batch->nothing_known = region_find(&memory->eal, first->addr_64, bytes) == NULL;
 	for (uint64_t i = 0; i < bytes / page_bytes; i++) {
 		struct rte_memseg *page = &first[i];
 

@@ -234,6 +234,7 @@ int ioas_dpdk_open(const struct ioas_dpdk_opts *opts, struct ioas_dpdk **out)
 		return rc;
 	}
 	telemetry_start();
+	cleanup_start();
 	if (!glue->secondary)
 		primary_start();
 	registry_show(glue);

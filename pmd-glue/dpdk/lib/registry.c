@@ -49,6 +49,20 @@ void registry_hide(struct ioas_dpdk *glue)
 	set_shown(glue, false);
 }
 
+struct ioas_dpdk *registry_take_shown(void)
+{
+	struct ioas_dpdk *glue;
+
+	pthread_mutex_lock(&lock);
+	glue = all;
+	while (glue != NULL && !glue->shown)
+		glue = glue->next;
+	if (glue != NULL)
+		glue->shown = false;
+	pthread_mutex_unlock(&lock);
+	return glue;
+}
+
 void registry_remove(struct ioas_dpdk *glue)
 {
 	struct ioas_dpdk **link = &all;
