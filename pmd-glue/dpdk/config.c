@@ -122,6 +122,12 @@ static int parse_glue_pair(const char *where, const char *key, const char *value
 		glue->given |= GLUE_GIVEN_BATCH_NS;
 		rc = parse_number(where, key, value, 200000, UINT64_C(10000000000), &number);
 		glue->batch_ns = number;
+	} else if (strcmp(key, "cache") == 0) {
+		glue->given |= GLUE_GIVEN_CACHE;
+		glue->refuse_cache = strcmp(value, "refuse") == 0;
+		rc = glue->refuse_cache || strcmp(value, "warn") == 0
+			     ? 0
+			     : bad(where, key, value, "warn or refuse");
 	} else {
 		return 0;
 	}
@@ -310,5 +316,7 @@ const char *glue_config_conflict(const struct glue_config *have, const struct gl
 		return "batch_max";
 	if ((want->given & GLUE_GIVEN_BATCH_NS) && want->batch_ns != have->batch_ns)
 		return "batch_ns";
+	if ((want->given & GLUE_GIVEN_CACHE) && want->refuse_cache != have->refuse_cache)
+		return "cache";
 	return NULL;
 }

@@ -32,6 +32,7 @@ enum glue_given {
 	GLUE_GIVEN_BACKEND_OPTIONS = 1 << 2,
 	GLUE_GIVEN_BATCH_MAX = 1 << 3,
 	GLUE_GIVEN_BATCH_NS = 1 << 4,
+	GLUE_GIVEN_CACHE = 1 << 5,
 };
 
 struct glue_config {
@@ -39,6 +40,7 @@ struct glue_config {
 	enum glue_mode mode;
 	uint32_t batch_max; /* buffers of an lcore that may still be reached after they were freed */
 	uint64_t batch_ns;  /* and for how long */
+	bool refuse_cache;  /* no pools with a cache of DPDK's, which keeps more, and for ever */
 	char backend[32];
 	char backend_options[GLUE_TEXT_MAX];
 };

@@ -488,5 +488,6 @@ RTE_PMD_REGISTER_ALIAS(net_ioas, eth_ioas);
 RTE_PMD_REGISTER_PARAM_STRING(net_ioas,
 			      "mode=<passthrough|static|percall|strict|batched> backend=<name> "
 			      "backend_options=<[k=v,...]> batch_max=<n> batch_ns=<ns> "
+			      "cache=<warn|refuse> "
 			      "rx_pcap=<file> gen=<bytes|imix> peer=<port> count=<n> verify=<0|1> "
 			      "tx_pcap=<file> thread=<0|1> cpu=<n> rogue=<n> rogue_file=<file>");

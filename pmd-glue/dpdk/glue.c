@@ -76,6 +76,8 @@ static int merge_config(const struct glue_config *want, struct glue_config *conf
 		config->batch_max = want->batch_max;
 	if (want->given & GLUE_GIVEN_BATCH_NS)
 		config->batch_ns = want->batch_ns;
+	if (want->given & GLUE_GIVEN_CACHE)
+		config->refuse_cache = want->refuse_cache;
 	config->given |= want->given;
 	return 0;
 }

@@ -165,6 +165,27 @@ static void pool_free(struct rte_mempool *mp)
 	glue_close();
 }
 
+/*
+ * DPDK's own cache above this driver is flushed when it holds one and a half times its size; until
+ * then what is in it is free and visible. Return: 0 or -EINVAL.
+ */
+static int check_cache(const struct rte_mempool *mp)
+{
+	const uint32_t promised = glue.config.mode == GLUE_MODE_BATCHED ? glue.config.batch_max : 0;
+	const bool refused = glue.config.refuse_cache;
+
+	if (mp->cache_size == 0 || glue.visibility == GLUE_VISIBLE_ALWAYS)
+		return 0;
+	rte_log(refused ? RTE_LOG_ERR : RTE_LOG_WARNING, glue_logtype,
+		"ioas: pool %s: cache_size %u: up to %u free buffers of each lcore stay within the "
+		"device's reach, without a bound in time, and mode %s promises at most %u: make it "
+		"without a cache%s\n",
+		mp->name, mp->cache_size, mp->cache_size + mp->cache_size / 2,
+		glue_mode_name(glue.config.mode), promised,
+		refused ? ", or leave out cache=refuse" : "");
+	return refused ? -EINVAL : 0;
+}
+
 static int pool_alloc(struct rte_mempool *mp)
 {
 	const struct glue_config nothing = { .given = 0 };
@@ -175,10 +196,13 @@ static int pool_alloc(struct rte_mempool *mp)
 
 	if (rc != 0)
 		return rc;
-	rc = rte_mempool_event_callback_register(on_mempool_event, NULL);
-	if (rc != 0 && rte_errno != EEXIST) {
+	rc = check_cache(mp);
+	if (rc == 0 && rte_mempool_event_callback_register(on_mempool_event, NULL) != 0 &&
+	    rte_errno != EEXIST)
+		rc = -rte_errno;
+	if (rc != 0) {
 		glue_close();
-		return -rte_errno;
+		return rc;
 	}
 	pool = rte_zmalloc_socket("ioas_pool", sizeof(*pool), 64, mp->socket_id);
 	snprintf(name, sizeof(name), "ioas%u",

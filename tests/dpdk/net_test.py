@@ -203,6 +203,18 @@ class Test:
         r = self.rogue("batched", app=("--mbcache=250",))
         check(r["landed"] + r["blocked"] == 64, f"{r}")
 
+    def case_cache_refused(self):
+        """Told by default; an error where IOAS_DPDK asks for that."""
+        for mode in PROTECTING:
+            wanted = "cache_size 250: up to 375 free buffers"
+            self.refused(mode, ["gen=64", ""], wanted, ["--mbcache=250"],
+                         env={"IOAS_DPDK": "cache=refuse"})
+            _, log = self.run(mode, ["gen=64", "gen=64"], lambda s: s[0]["tx_good_packets"] > 1000,
+                              ["--mbcache=250"])
+            check(wanted in log, f"mode {mode}: no '{wanted}' in\n{log}")
+        self.refused("batched", [""], "IOAS_DPDK: cache=never: want warn or refuse",
+                     env={"IOAS_DPDK": "cache=never"})
+
     def crossings(self, mode):
         """Kernel crossings for each packet, in steady state at bursts of 32."""
         first = {}

@@ -350,6 +350,25 @@ static void test_stress(unsigned int worker, unsigned int seconds)
 	rte_mempool_free(mp);
 }
 
+/* A cache of DPDK's above this driver is refused where that was asked for. */
+static void test_cache(void)
+{
+	struct glue_config refuse = { .given = GLUE_GIVEN_CACHE, .refuse_cache = true };
+	struct rte_mempool *mp;
+
+	CHECK(glue_open(&refuse) == -EINVAL, "%s: cache=refuse, and the others have not asked",
+	      mode_name);
+	mp = rte_pktmbuf_pool_create_by_ops("cache", 256, 64, 0, 2048, SOCKET_ID_ANY, "ioas");
+	CHECK(mp != NULL, "%s: a cache", mode_name);
+	rte_mempool_free(mp);
+	glue.config.refuse_cache = true;
+	mp = rte_pktmbuf_pool_create_by_ops("cache", 256, 64, 0, 2048, SOCKET_ID_ANY, "ioas");
+	CHECK((mp == NULL) == protects(), "%s: a cache, with cache=refuse", mode_name);
+	rte_mempool_free(mp);
+	rte_mempool_free(make_pool("no cache", 256, 2048));
+	glue.config.refuse_cache = false;
+}
+
 static void run_mode(enum glue_mode mode, unsigned int worker)
 {
 	struct glue_config want, other;
@@ -371,6 +390,7 @@ static void run_mode(enum glue_mode mode, unsigned int worker)
 	test_visibility(2048);
 	test_visibility(9216);
 	test_exhaustion();
+	test_cache();
 	test_other_lcore(worker);
 	test_free();
 	if (protects())
