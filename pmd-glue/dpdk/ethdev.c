@@ -477,9 +477,24 @@ static int remove_port(struct rte_vdev_device *vdev)
 	return rte_eth_dev_release_port(dev);
 }
 
+/* rte_dev_dma_map(): one address space for all ports of the process. */
+static int dma_map(struct rte_vdev_device *vdev, void *va, uint64_t iova, size_t bytes)
+{
+	(void)vdev;
+	return glue_dma_map(va, iova, bytes);
+}
+
+static int dma_unmap(struct rte_vdev_device *vdev, void *va, uint64_t iova, size_t bytes)
+{
+	(void)vdev;
+	return glue_dma_unmap(va, iova, bytes);
+}
+
 static struct rte_vdev_driver driver = {
 	.probe = probe,
 	.remove = remove_port,
+	.dma_map = dma_map,
+	.dma_unmap = dma_unmap,
 	.drv_flags = RTE_VDEV_DRV_NEED_IOVA_AS_VA,
 };
 

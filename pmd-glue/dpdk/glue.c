@@ -132,6 +132,7 @@ static void close_all(void)
 
 	glue_pci_release();
 	glue_eal_memory_stop();
+	glue_dma_unmap_all();
 	for (unsigned int i = 0; i < GLUE_LCORES; i++) {
 		if (glue.lcores[i].queue == NULL)
 			continue;

@@ -133,7 +133,16 @@ int glue_pci_bind(void);
 int glue_pci_attach(void);
 void glue_pci_release(void);
 /*
- * For eal_memory.c: setup_lock held. Register a region, and map it; or undo that, which is a no-op
+ * dma_map.c: rte_dev_dma_map() of a port, and its undoing; what is left is undone at the end. Return:
+ * 0; -EINVAL, -ENOTSUP @iova is not the virtual address; -EEXIST; -ENOENT not exactly what was
+ * mapped; or what the library returned. rte_errno as well.
+ */
+int glue_dma_map(void *va, uint64_t iova, size_t bytes);
+int glue_dma_unmap(void *va, uint64_t iova, size_t bytes);
+void glue_dma_unmap_all(void);
+
+/*
+ * For eal_memory.c and dma_map.c: setup_lock held. Register a region, and map it; or undo that, which is a no-op
  * for one that is not there. Return: 0 or a negative errno (logged).
  */
 int glue_map_locked(struct glue_region *region, bool map);

@@ -8,10 +8,15 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <rte_bus_vdev.h>
 #include <rte_cycles.h>
+#include <rte_dev.h>
 #include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
 #include <rte_launch.h>
 #include <rte_mbuf.h>
 
@@ -369,6 +374,42 @@ static void test_cache(void)
 	glue.config.refuse_cache = false;
 }
 
+/* rte_dev_dma_map() of a port: memory of the application's, which is reached until it is unmapped. */
+static void test_dma_map(void)
+{
+	const size_t bytes = 1 << 20;
+	char *va = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const uint64_t iova = (uintptr_t)va;
+	struct rte_eth_dev_info info;
+	uint16_t port;
+
+	CHECK(rte_vdev_init("net_ioas9", "") == 0, "port");
+	CHECK(rte_eth_dev_get_port_by_name("net_ioas9", &port) == 0, "port");
+	CHECK(rte_eth_dev_info_get(port, &info) == 0, "port");
+	CHECK(rte_extmem_register(va, bytes, NULL, 0, 4096) == 0, "extmem");
+	CHECK(device_reaches(va) == (glue.config.mode == GLUE_MODE_PASSTHROUGH), "by itself");
+	CHECK(rte_dev_dma_map(info.device, va, iova, bytes) == 0, "%s: map: %s", mode_name,
+	      rte_strerror(rte_errno));
+	CHECK(device_reaches(va) && device_reaches(va + bytes - 1), "%s: mapped", mode_name);
+	if (glue.config.mode != GLUE_MODE_PASSTHROUGH) {
+		CHECK(rte_dev_dma_map(info.device, va, iova, bytes) < 0 && rte_errno == EEXIST,
+		      "%s: twice: %d", mode_name, rte_errno);
+		CHECK(rte_dev_dma_unmap(info.device, va, iova, 4096) < 0 && rte_errno == ENOENT,
+		      "%s: a part: %d", mode_name, rte_errno);
+	}
+	CHECK(rte_dev_dma_map(info.device, va, iova + 4096, 4096) < 0 && rte_errno == ENOTSUP,
+	      "%s: elsewhere: %d", mode_name, rte_errno);
+	CHECK(rte_dev_dma_map(info.device, va + 1, iova + 1, 4096) < 0 && rte_errno == EINVAL,
+	      "%s: unaligned: %d", mode_name, rte_errno);
+	CHECK(rte_dev_dma_unmap(info.device, va, iova, bytes) == 0, "%s: unmap", mode_name);
+	CHECK(device_reaches(va) == (glue.config.mode == GLUE_MODE_PASSTHROUGH), "%s: unmapped",
+	      mode_name);
+	/* Left mapped: undone when the last one closes. */
+	CHECK(rte_dev_dma_map(info.device, va, iova, bytes) == 0, "%s: again", mode_name);
+	CHECK(rte_vdev_uninit("net_ioas9") == 0, "port");
+	CHECK(rte_extmem_unregister(va, bytes) == 0, "extmem");
+}
+
 static void run_mode(enum glue_mode mode, unsigned int worker)
 {
 	struct glue_config want, other;
@@ -391,6 +432,7 @@ static void run_mode(enum glue_mode mode, unsigned int worker)
 	test_visibility(9216);
 	test_exhaustion();
 	test_cache();
+	test_dma_map();
 	test_other_lcore(worker);
 	test_free();
 	if (protects())
