@@ -131,28 +131,38 @@ def pairs(text, word):
     return dict(pair.partition("=")[::2] for pair in lines[-1].split()) if lines else {}
 
 
+def prepare(machine):
+    """Makes all that a boot needs. Return: the files that come along."""
+    machine.prepare()
+    tool("traffic").prepare()
+    built = plugin(machine.arch).prepare()
+    libraries = library_folder(machine.arch)
+    return [f"{root(machine.arch)}/usr/bin/dpdk-testpmd:lab/bin/dpdk-testpmd",
+            f"{HERE / 'forward.sh'}:lab/bin/forward",
+            f"{tool('rogue', machine.arch).prepare()}/rogue:lab/bin/rogue",
+            f"{built}/librte_ioas.so:lab/dpdk/librte_ioas.so",
+            *(f"{libraries}/librte_{name}.so.23:lab/dpdk/librte_{name}.so.23" for name in PLUGINS)]
+
+
+def kioas(machine):
+    """The module, for those machines on whose kernel it runs."""
+    return [module.artifact(machine).prepare() / "kioas.ko"] if machine.arch == "x86" else []
+
+
 def boot(machine, nics, loads, show, timeout, env=()):
     """Runs all loads in one boot. Return: the runner's outcome."""
-    machine.prepare()
-    built = plugin(machine.arch).prepare()
+    files = prepare(machine)
     libraries = library_folder(machine.arch)
     # Where the lab looks for the libraries of programs, before its own sysroot.
     os.environ["LD_LIBRARY_PATH"] = ":".join(
         str(folder) for folder in (libraries, root(machine.arch) / "lib" / libraries.name))
-    own = [module.artifact(machine).prepare() / "kioas.ko"] \
-        if any(" kioas " in load.command for load in loads) else []
     by_name = {load.name: load for load in loads}
     with tempfile.TemporaryDirectory() as folder:
         wires = Wires(folder, len(nics))
         options = runner.default_options(
-            module=own, nic=list(nics), netdev=wires.netdevs(), hugepages=HUGEPAGES, nvme=0,
+            module=kioas(machine), nic=list(nics), netdev=wires.netdevs(), hugepages=HUGEPAGES, nvme=0,
             edu=False, timeout=timeout, append="iomem=relaxed", env=list(env),
-            add=[f"{root(machine.arch)}/usr/bin/dpdk-testpmd:lab/bin/dpdk-testpmd",
-                 f"{HERE / 'forward.sh'}:lab/bin/forward",
-                 f"{tool('rogue', machine.arch).prepare()}/rogue:lab/bin/rogue",
-                 f"{built}/librte_ioas.so:lab/dpdk/librte_ioas.so",
-                 *(f"{libraries}/librte_{name}.so.23:lab/dpdk/librte_{name}.so.23"
-                   for name in PLUGINS)])
+            add=files)
         for load in loads:
             load.test = runner.Test(load.name, ["sh", "-c", load.command], limit=timeout)
         helpers, pending, current = [], "", None
