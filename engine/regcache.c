@@ -50,18 +50,13 @@ static inline bool reaches(const struct ioas_regcache *cache, uint64_t entry, un
 	       bytes - 1 <= cache->regs[reg_entry_index(entry)].last - va;
 }
 
-int ioas_regcache_get(struct ioas_queue *q, const void *address, size_t bytes, struct ioas_reg *out)
+/* One that hits, or the slow way. Where it matters, no unmap was pending since the call began. */
+static inline int get(struct ioas_queue *q, struct ioas_regcache *cache, uint64_t va,
+		      uint64_t bytes, struct ioas_reg *out)
 {
-	struct ioas_regcache *cache = q->as->regcache;
-	const uint64_t va = (uintptr_t)address;
-	uint64_t entry, gets;
+	uint64_t gets = section_begin(q, cache), entry;
 	unsigned int lg2;
 
-	if (__builtin_expect(!q->reg_holds || !queue_is_mine(q), 0))
-		return regcache_get_slow(q, va, bytes, false, out);
-	if (__builtin_expect(cache->exact, 0) && regcache_unmap_pending(cache))
-		return regcache_get_slow(q, va, bytes, false, out);
-	gets = section_begin(q, cache);
 	entry = vamap_entry(&cache->map, va, &lg2);
 	if (__builtin_expect(!entry || !reaches(cache, entry, lg2, va, bytes), 0)) {
 		section_end(q, gets);
@@ -78,6 +73,45 @@ int ioas_regcache_get(struct ioas_queue *q, const void *address, size_t bytes, s
 	out->iova = reg_entry_iova(entry) + (va & ((UINT64_C(1) << lg2) - 1));
 	out->entry = entry;
 	return 0;
+}
+
+/* May hits be looked for? */
+static inline bool may_hit(struct ioas_queue *q, const struct ioas_regcache *cache)
+{
+	if (__builtin_expect(!q->reg_holds || !queue_is_mine(q), 0))
+		return false;
+	return __builtin_expect(!cache->exact, 1) || !regcache_unmap_pending(cache);
+}
+
+int ioas_regcache_get(struct ioas_queue *q, const void *address, size_t bytes, struct ioas_reg *out)
+{
+	struct ioas_regcache *cache = q->as->regcache;
+	const uint64_t va = (uintptr_t)address;
+
+	if (__builtin_expect(!may_hit(q, cache), 0))
+		return regcache_get_slow(q, va, bytes, false, out);
+	return get(q, cache, va, bytes, out);
+}
+
+int ioas_regcache_get_batch(struct ioas_queue *q, const struct iovec *buffers, unsigned int count,
+			    struct ioas_reg *regs)
+{
+	struct ioas_regcache *cache = q->as->regcache;
+	const bool hits = may_hit(q, cache);
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < count; i++) {
+		const uint64_t va = (uintptr_t)buffers[i].iov_base;
+
+		ret = __builtin_expect(hits, 1)
+			      ? get(q, cache, va, buffers[i].iov_len, &regs[i])
+			      : regcache_get_slow(q, va, buffers[i].iov_len, false, &regs[i]);
+	}
+	if (__builtin_expect(ret != 0, 0))
+		for (i--; i-- > 0;)
+			ioas_regcache_put(q, &regs[i]);
+	return ret;
 }
 
 /* Something is dead. If it is this one, the reaper may have waited for it. */

@@ -212,6 +212,6 @@ int regcache_watch(struct ioas_regcache *cache, uint64_t start, uint64_t bytes);
 void regcache_unwatch(struct ioas_regcache *cache, uint64_t start, uint64_t bytes);
 
 /* Is an unmap of watched memory under way, of which the watcher does not know? A system call. */
-bool regcache_unmap_pending(struct ioas_regcache *cache);
+bool regcache_unmap_pending(const struct ioas_regcache *cache);
 
 #endif

@@ -16,12 +16,16 @@
 #define TABLE_BYTES  (LEAVES_BYTES + GIBS_BYTES)
 #define CHUNK_BYTES  (UINT64_C(1) << VAMAP_CHUNK_LG2)
 #define CHUNK_LEAVES (CHUNK_BYTES / 8)
-#define SLAB_BYTES   (256 << 10)
+#define SLAB_FIRST   (256 << 10)
+#define SLAB_BYTES   (2 << 20)
 #define PAGE_BYTES   4096
 
 /* Nodes are never freed one by one. */
 struct vamap_slab {
 	struct vamap_slab *next;
+	void *mapped;
+	size_t mapped_bytes;
+	size_t bytes; /* of the slab */
 	char room[] __attribute__((aligned(64)));
 };
 
@@ -67,7 +71,7 @@ void vamap_destroy(struct vamap *map)
 		struct vamap_slab *slab = map->slabs;
 
 		map->slabs = slab->next;
-		munmap(slab, SLAB_BYTES);
+		munmap(slab->mapped, slab->mapped_bytes);
 	}
 }
 
@@ -119,17 +123,42 @@ static int make_writable(struct vamap *map, uint64_t first, uint64_t last)
 	return 0;
 }
 
-/* A node of zeroes. mmap() and not malloc(): see the caller's locks (regcache). */
+/*
+ * A small one first; then huge pages, where there are any, because many nodes that are looked up at
+ * random are more pages than the processor remembers. What is left over by their alignment is
+ * addresses only: nothing is unmapped here, nor malloc() called, see the caller's locks (regcache).
+ */
+static struct vamap_slab *slab_new(const struct vamap *map)
+{
+	const size_t bytes = map->slabs ? SLAB_BYTES : SLAB_FIRST;
+	const size_t mapped_bytes = map->slabs ? 2 * SLAB_BYTES : SLAB_FIRST;
+	struct vamap_slab *slab;
+	void *mapped = mmap(NULL, mapped_bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (mapped == MAP_FAILED)
+		return NULL;
+	slab = mapped;
+	if (map->slabs) {
+		slab = (void *)(((uintptr_t)mapped + bytes - 1) & ~(uintptr_t)(bytes - 1));
+		madvise(slab, bytes, MADV_HUGEPAGE);
+	}
+	slab->next = map->slabs;
+	slab->mapped = mapped;
+	slab->mapped_bytes = mapped_bytes;
+	slab->bytes = bytes;
+	return slab;
+}
+
+/* A node of zeroes. */
 static _Atomic uint64_t *node_alloc(struct vamap *map, size_t bytes)
 {
 	struct vamap_slab *slab = map->slabs;
 
-	if (!slab || map->slab_used + bytes > SLAB_BYTES - sizeof(*slab)) {
-		slab = mmap(NULL, SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			    -1, 0);
-		if (slab == MAP_FAILED)
+	if (!slab || map->slab_used + bytes > slab->bytes - sizeof(*slab)) {
+		slab = slab_new(map);
+		if (!slab)
 			return NULL;
-		slab->next = map->slabs;
 		map->slabs = slab;
 		map->slab_used = 0;
 	}

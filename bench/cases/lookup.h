@@ -23,12 +23,14 @@
 #define LOOKUP_PAGES	 (LOOKUP_BYTES >> LOOKUP_PAGE_LG2)
 
 #define LOOKUP_REGIONS	    UINT64_C(100000)
+#define LOOKUP_FEW	    UINT64_C(1000)
 #define LOOKUP_REGION_BYTES UINT64_C(65536)
 #define LOOKUP_STRIDE	    (2 * LOOKUP_REGION_BYTES)
 
 enum lookup_layout {
 	LOOKUP_SPAN,
 	LOOKUP_APART,
+	LOOKUP_FEW_APART, /* the first 1000 of them */
 };
 
 enum lookup_pattern {
@@ -50,7 +52,9 @@ static inline uint64_t lookup_va(enum lookup_layout layout, uint64_t base, uint6
 {
 	if (layout == LOOKUP_SPAN)
 		return base + (state >> (64 - LOOKUP_BYTES_LG2) & ~UINT64_C(63));
-	return base + ((state >> 32) * LOOKUP_REGIONS >> 32) * LOOKUP_STRIDE +
+	return base +
+	       ((state >> 32) * (layout == LOOKUP_APART ? LOOKUP_REGIONS : LOOKUP_FEW) >> 32) *
+		       LOOKUP_STRIDE +
 	       (state >> 24 & (LOOKUP_REGION_BYTES - 64));
 }
 
@@ -98,6 +102,8 @@ static inline __attribute__((always_inline)) int lookup_loop(struct bench_thread
 {
 	if (t->spec->args[1] == LOOKUP_SPAN)
 		return lookup_loop_in(t, iterations, LOOKUP_SPAN, base, lookup, arg);
+	if (t->spec->args[1] == LOOKUP_FEW_APART)
+		return lookup_loop_in(t, iterations, LOOKUP_FEW_APART, base, lookup, arg);
 	return lookup_loop_in(t, iterations, LOOKUP_APART, base, lookup, arg);
 }
 

@@ -87,14 +87,16 @@ static int map_all(struct bench_thread *t, struct pieces *p)
 
 /* Spaces of one sort serve all rows: a process cannot have so many mappings that each has its own.
  */
-#define SORTS 4
+#define SORTS 8
 
 static struct pieces *kept[SORTS];
 
-static struct pieces *find_kept(enum lookup_layout layout, const struct rcu_flavor_struct *readers)
+static struct pieces *find_kept(enum lookup_layout layout, const struct rcu_flavor_struct *readers,
+				unsigned int sort)
 {
 	for (unsigned int i = 0; i < SORTS; i++)
-		if (kept[i] && kept[i]->layout == layout && kept[i]->readers == readers)
+		if (kept[i] && kept[i]->layout == layout && kept[i]->readers == readers &&
+		    kept[i]->sort == sort)
 			return kept[i];
 	return NULL;
 }
@@ -109,10 +111,11 @@ static void keep(struct pieces *p, struct pieces *in_place_of)
 	}
 }
 
-int pieces_setup(struct bench_thread *t, const struct rcu_flavor_struct *readers)
+int pieces_setup(struct bench_thread *t, const struct rcu_flavor_struct *readers, unsigned int sort)
 {
 	const bool span = t->spec->args[1] == LOOKUP_SPAN;
-	struct pieces *p = find_kept(t->spec->args[1], readers);
+	const enum lookup_layout layout = span ? LOOKUP_SPAN : LOOKUP_APART;
+	struct pieces *p = find_kept(layout, readers, sort);
 
 	if (p) {
 		p->users++;
@@ -124,8 +127,9 @@ int pieces_setup(struct bench_thread *t, const struct rcu_flavor_struct *readers
 		return bench_fail(t, "no memory");
 	*t->shared = p;
 	p->users = 1;
-	p->layout = t->spec->args[1];
+	p->layout = layout;
 	p->readers = readers;
+	p->sort = sort;
 	p->fd = -1;
 	p->count = span ? LOOKUP_PAGES : LOOKUP_REGIONS;
 	p->piece_bytes = span ? PAGE_BYTES : LOOKUP_REGION_BYTES;
@@ -144,7 +148,7 @@ int pieces_setup(struct bench_thread *t, const struct rcu_flavor_struct *readers
 
 int pieces_setup_plain(struct bench_thread *t)
 {
-	return pieces_setup(t, NULL);
+	return pieces_setup(t, NULL, 0);
 }
 
 void pieces_teardown(struct bench_thread *t)

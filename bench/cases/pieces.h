@@ -20,6 +20,7 @@
 struct pieces {
 	enum lookup_layout layout;
 	const struct rcu_flavor_struct *readers;
+	unsigned int sort;  /* the case's own: those of one sort share a space */
 	unsigned int users; /* rows */
 	uint8_t *reserved;
 	uint8_t *base;
@@ -35,11 +36,11 @@ struct pieces {
 	uint64_t mapped;
 	uint64_t *expected;	     /* IOVA of each piece */
 	struct ioas_regcache *cache; /* regcache.c */
-	uint64_t watch;		     /* its mode */
 };
 
 /* The case's args[1] is the layout. @readers: as in struct ioas_opts. */
-int pieces_setup(struct bench_thread *t, const struct rcu_flavor_struct *readers);
+int pieces_setup(struct bench_thread *t, const struct rcu_flavor_struct *readers,
+		 unsigned int sort);
 
 /* Callbacks of a case whose shared state is struct pieces, and whose thread's is its queue. */
 int pieces_setup_plain(struct bench_thread *t);

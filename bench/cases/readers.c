@@ -62,7 +62,7 @@ static void *write_on(void *arg)
 
 static int setup(struct bench_thread *t)
 {
-	return pieces_setup(t, &urcu_qsbr_flavor);
+	return pieces_setup(t, &urcu_qsbr_flavor, 0);
 }
 
 static int thread_setup(struct bench_thread *t)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A buffer held and let go: get and put of the registration cache, when it hits. 100000 regions of
- * 64 KiB, one of them at random each time; or one buffer again and again (hot), which is also what
- * the mode pays that asks the kernel (exact).
+ * 64 KiB, one of them at random each time, or one of the first 1000, or one buffer again and again
+ * (hot). Mode ORDERED, and EXACT, which asks the kernel at each get, or once for a batch.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -24,15 +24,12 @@ static int setup(struct bench_thread *t)
 	struct pieces *p;
 	int ret;
 
-	if (pieces_setup_plain(t))
+	if (pieces_setup(t, NULL, 1 + t->spec->args[2]))
 		return -1;
 	p = *t->shared;
-	/* Rows share the space, and its cache. */
-	if (p->cache && p->watch == t->spec->args[2])
+	/* Rows of one mode share the space, and its cache. */
+	if (p->cache)
 		return 0;
-	if (p->cache && ioas_regcache_destroy(p->cache))
-		return bench_fail(t, "a registration is held");
-	p->watch = t->spec->args[2];
 	ret = ioas_regcache_create(p->as, &opts, &p->cache);
 	for (uint64_t i = 0; !ret && i < p->count; i++) {
 		const uint64_t piece = i * 1613 % p->count;
@@ -67,6 +64,33 @@ static int run(struct bench_thread *t, uint64_t iterations)
 	return lookup_loop(t, iterations, (uintptr_t)p->base, get_put, t->local);
 }
 
+#define BATCH 32
+
+/* As lookup_loop(), BATCH buffers a call. */
+static int run_batch(struct bench_thread *t, uint64_t iterations)
+{
+	const struct pieces *p = *t->shared;
+	struct iovec buffers[BATCH];
+	struct ioas_reg regs[BATCH];
+	uint64_t state = 1 + t->index, failed = 0, sum = 0;
+
+	for (uint64_t i = 0; i < iterations; i++) {
+		for (unsigned int j = 0; j < BATCH; j++) {
+			state = lookup_next(state);
+			buffers[j].iov_base = (void *)(uintptr_t)lookup_va(
+				t->spec->args[1], (uintptr_t)p->base, state);
+			buffers[j].iov_len = 64;
+		}
+		failed |= ioas_regcache_get_batch(t->local, buffers, BATCH, regs);
+		for (unsigned int j = 0; j < BATCH; j++) {
+			sum += regs[j].iova;
+			ioas_regcache_put(t->local, &regs[j]);
+		}
+	}
+	bench_keep(sum);
+	return failed ? bench_fail(t, "a get failed") : 0;
+}
+
 static struct ioas_regcache_stats stats_of(struct pieces *p)
 {
 	struct ioas_regcache_stats stats = { .size = sizeof(stats) };
@@ -87,9 +111,9 @@ static int count(struct bench_thread *t, double *values)
 /* Each was a hit, and translated as memory is mapped: device and cache agree. */
 static int check(struct bench_thread *t, uint64_t iterations, const double *delta)
 {
-	if (delta[0] != (double)iterations * t->threads || delta[1] != 0)
+	if (delta[0] != (double)iterations * t->spec->units * t->threads || delta[1] != 0)
 		return bench_fail(t, "%.0f gets, %.0f of them missed, in %.0f", delta[0], delta[1],
-				  (double)iterations * t->threads);
+				  (double)iterations * t->spec->units * t->threads);
 	return 0;
 }
 
@@ -104,7 +128,7 @@ static int check_iova(struct bench_thread *t)
 		void *va, *found;
 
 		state = lookup_next(state);
-		va = (void *)(uintptr_t)lookup_va(LOOKUP_APART, (uintptr_t)p->base, state);
+		va = (void *)(uintptr_t)lookup_va(t->spec->args[1], (uintptr_t)p->base, state);
 		if (get_put(t->local, (uintptr_t)va, &iova) ||
 		    ioas_lookup(t->local, iova, &found, &prot) || found != va)
 			return bench_fail(t, "a get is not what is mapped");
@@ -112,20 +136,30 @@ static int check_iova(struct bench_thread *t)
 	return 0;
 }
 
-#define REGCACHE(case_name, pattern, watch, how)                                                 \
-	{                                                                                        \
-		.name = "regcache/" case_name, .unit = "get and put", .units = 1, .threads = 2,  \
-		.flags = BENCH_KEEP | (how), .floor = "floor/translate_call/regions_64k",        \
-		.args = { pattern, LOOKUP_APART, watch }, .counters = { "gets", "misses" },      \
-		.setup = setup, .thread_setup = pieces_thread_setup, .run = run, .count = count, \
-		.check = check, .thread_check = check_iova,                                      \
-		.thread_teardown = pieces_thread_teardown, .teardown = pieces_teardown,          \
+#define REGCACHE(case_name, pattern, layout, watch, how, buffers, loop, floor_name)               \
+	{                                                                                         \
+		.name = "regcache/" case_name, .unit = "get and put", .units = buffers,           \
+		.threads = 2, .flags = BENCH_KEEP | (how), .floor = floor_name,                   \
+		.args = { pattern, layout, watch }, .counters = { "gets", "misses" },             \
+		.setup = setup, .thread_setup = pieces_thread_setup, .run = loop, .count = count, \
+		.check = check, .thread_check = check_iova,                                       \
+		.thread_teardown = pieces_thread_teardown, .teardown = pieces_teardown,           \
 	}
+#define ORDERED(case_name, pattern, layout, how)                              \
+	REGCACHE(case_name, pattern, layout, IOAS_WATCH_ORDERED, how, 1, run, \
+		 "floor/translate_call/regions_64k")
+#define EXACT(case_name, pattern, layout) \
+	REGCACHE(case_name, pattern, layout, IOAS_WATCH_EXACT, 0, 1, run, "floor/refused_ioctl")
 
 static const struct bench_case cases[] = {
-	REGCACHE("get_put", LOOKUP_RANDOM, IOAS_WATCH_ORDERED, 0),
-	REGCACHE("get_put_2threads", LOOKUP_RANDOM, IOAS_WATCH_ORDERED, BENCH_TOGETHER),
-	REGCACHE("get_put_hot", LOOKUP_HOT, IOAS_WATCH_ORDERED, 0),
+	ORDERED("get_put", LOOKUP_RANDOM, LOOKUP_APART, 0),
+	ORDERED("get_put_1k", LOOKUP_RANDOM, LOOKUP_FEW_APART, 0),
+	ORDERED("get_put_2threads", LOOKUP_RANDOM, LOOKUP_APART, BENCH_TOGETHER),
+	ORDERED("get_put_hot", LOOKUP_HOT, LOOKUP_APART, 0),
+	EXACT("get_put_exact", LOOKUP_RANDOM, LOOKUP_APART),
+	EXACT("get_put_exact_1k", LOOKUP_RANDOM, LOOKUP_FEW_APART),
+	REGCACHE("get_put_exact_batch32", LOOKUP_RANDOM, LOOKUP_APART, IOAS_WATCH_EXACT, 0, BATCH,
+		 run_batch, "floor/refused_ioctl"),
 };
 
 const struct bench_table bench_regcache_cases = BENCH_TABLE(cases);

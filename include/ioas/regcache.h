@@ -19,7 +19,7 @@
  *   IOAS_WATCH_EXACT    no get returns a translation for memory that has been replaced. The kernel
  *                       tells only after the addresses are free, so that another thread may be
  *                       given them before: each get asks whether an unmap is under way. That is a
- *                       system call.
+ *                       system call, for a batch of gets one.
  *   IOAS_WATCH_ORDERED  the same, where a thread uses addresses anew only after the call that gave
  *                       them back has returned; a hit makes no system call. That is so with one
  *                       thread that unmaps and maps, or with an allocator of the program's own; it
@@ -42,6 +42,8 @@
  */
 #ifndef IOAS_REGCACHE_H
 #define IOAS_REGCACHE_H
+
+#include <sys/uio.h>
 
 #include <ioas/types.h>
 
@@ -115,6 +117,15 @@ struct ioas_reg {
  * cache. The text is ioas_queue_error(), or for the kernel's refusals ioas_ctx_error().
  */
 int ioas_regcache_get(struct ioas_queue *q, const void *va, size_t bytes, struct ioas_reg *reg);
+
+/**
+ * ioas_regcache_get_batch - hold several buffers, of one command or one burst
+ *
+ * As ioas_regcache_get() of each, but IOAS_WATCH_EXACT asks the kernel once for all that hit.
+ * Return: 0, or an error as above and nothing of the batch is held.
+ */
+int ioas_regcache_get_batch(struct ioas_queue *q, const struct iovec *buffers, unsigned int count,
+			    struct ioas_reg *regs);
 
 /* Let go of it. Any queue of the space may do that. The device must be done with the buffer. */
 void ioas_regcache_put(struct ioas_queue *q, struct ioas_reg *reg);

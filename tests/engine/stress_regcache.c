@@ -145,6 +145,14 @@ __attribute__((noinline, no_sanitize("thread"))) static void touch(uint8_t *va, 
 }
 
 /* The program owns [va, va + bytes), touched; for the time of the call nobody replaces it. */
+static void judge_one(const struct ioas_reg *reg, const uint8_t *va, uint64_t bytes)
+{
+	if (!right(reg->iova, (uintptr_t)va) ||
+	    !right(reg->iova + bytes - 1, (uintptr_t)va + bytes - 1))
+		atomic_fetch_add(&fight.wrong, 1);
+	atomic_fetch_add_explicit(&fight.gets, 1, memory_order_relaxed);
+}
+
 static void hold_and_judge(struct ioas_queue *q, uint8_t *va, uint64_t bytes)
 {
 	struct ioas_reg reg;
@@ -154,11 +162,25 @@ static void hold_and_judge(struct ioas_queue *q, uint8_t *va, uint64_t bytes)
 		print_error("get: %s\n", ioas_queue_error(q));
 		abort();
 	}
-	if (!right(reg.iova, (uintptr_t)va) ||
-	    !right(reg.iova + bytes - 1, (uintptr_t)va + bytes - 1))
-		atomic_fetch_add(&fight.wrong, 1);
+	judge_one(&reg, va, bytes);
 	ioas_regcache_put(q, &reg);
-	atomic_fetch_add_explicit(&fight.gets, 1, memory_order_relaxed);
+}
+
+/* Neighbours of @bytes, in one batch. */
+static void hold_and_judge_two(struct ioas_queue *q, uint8_t *va, uint64_t bytes)
+{
+	const struct iovec buffers[] = { { va, bytes }, { va + bytes, bytes } };
+	struct ioas_reg regs[2];
+
+	touch(va, 2 * bytes);
+	if (ioas_regcache_get_batch(q, buffers, 2, regs)) {
+		print_error("get_batch: %s\n", ioas_queue_error(q));
+		abort();
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		judge_one(&regs[i], va + i * bytes, bytes);
+		ioas_regcache_put(q, &regs[i]);
+	}
 }
 
 static uint64_t pages_of(uint64_t seed)
@@ -204,8 +226,12 @@ static void with_places(struct ioas_queue *q, uint64_t seed)
 
 	if (va == MAP_FAILED)
 		return;
-	hold_and_judge(q, va, PLACE);
-	hold_and_judge(q, (uint8_t *)va + PAGE, PLACE - 2 * PAGE);
+	if (seed >> 8 & 1) {
+		hold_and_judge(q, va, PLACE);
+		hold_and_judge(q, (uint8_t *)va + PAGE, PLACE - 2 * PAGE);
+	} else {
+		hold_and_judge_two(q, va, PLACE / 2);
+	}
 	munmap(va, PLACE);
 }
 

@@ -586,6 +586,43 @@ static void refusals(void **state)
 	stop(&b);
 }
 
+/* All of a batch is held, or nothing: else the cache could not be destroyed. */
+static void batches(void **state)
+{
+	struct bed b;
+	uint8_t *va = map_at(NULL, 16 * PAGE);
+	struct iovec buffers[4];
+	struct ioas_reg regs[4];
+
+	(void)state;
+	start(&b);
+	for (unsigned int i = 0; i < 4; i++)
+		buffers[i] = (struct iovec){ va + 4 * i * PAGE + 8, 2 * PAGE };
+	use(&b, va, PAGE); /* one of them hits, in part */
+	assert_int_equal(ioas_regcache_get_batch(b.q, buffers, 0, regs), 0);
+	for (unsigned int round = 0; round < 2; round++) {
+		assert_int_equal(ioas_regcache_get_batch(b.q, buffers, 4, regs), 0);
+		for (unsigned int i = 0; i < 4; i++)
+			assert_true(dma_lands(&b, regs[i].iova, buffers[i].iov_base));
+		assert_int_equal(ioas_regcache_destroy(b.cache), -EBUSY);
+		for (unsigned int i = 0; i < 4; i++)
+			ioas_regcache_put(b.q, &regs[i]);
+		assert_int_equal(ioas_regcache_trim(b.cache), 0);
+		assert_int_equal(cached(&b).entries, 0);
+	}
+	for (unsigned int bad = 0; bad < 4; bad++) {
+		void *right = buffers[bad].iov_base;
+
+		buffers[bad].iov_base = (void *)PAGE;
+		assert_int_equal(ioas_regcache_get_batch(b.q, buffers, 4, regs), -EFAULT);
+		buffers[bad].iov_base = right;
+		assert_int_equal(ioas_regcache_trim(b.cache), 0);
+		assert_int_equal(cached(&b).entries, 0);
+	}
+	stop(&b);
+	munmap(va, 16 * PAGE);
+}
+
 #define REPLACED(how)                                                          \
 	{                                                                      \
 		"replaced " #how, replaced, NULL, NULL, (void *)(uintptr_t)how \
@@ -612,6 +649,7 @@ int main(void)
 		cmocka_unit_test(queues_share),
 		cmocka_unit_test(not_watchable),
 		cmocka_unit_test(refusals),
+		cmocka_unit_test(batches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
