@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A reader whose translations cannot go while it uses them (liburcu's QSBR flavour: a quiescent
- * state every 256 look-ups), alone and against a thread that maps and unmaps other memory in the
- * same space as fast as it can. With two readers on a machine of two cpus the writer shares one;
- * the time in which it had it is not counted (README).
+ * state every 256 look-ups, or every 64), alone and against a thread that maps and unmaps other
+ * memory in the same space as fast as it can. With two readers on a machine of two cpus the writer
+ * shares one; the time in which it had it is not counted (README).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -17,8 +17,6 @@
 #include "../machine.h"
 #include "cases.h"
 #include "pieces.h"
-
-#define BURST 256
 
 enum {
 	ALONE,
@@ -95,11 +93,12 @@ static void thread_teardown(struct bench_thread *t)
 static int run(struct bench_thread *t, uint64_t iterations)
 {
 	const uint64_t base = (uintptr_t)((struct pieces *)*t->shared)->base;
+	const uint64_t burst = t->spec->units;
 	uint64_t state = 1 + t->index, sum = 0, failed = 0, iova = 0;
 
 	urcu_qsbr_thread_online();
 	for (uint64_t i = 0; i < iterations; i++) {
-		for (unsigned int j = 0; j < BURST; j++) {
+		for (unsigned int j = 0; j < burst; j++) {
 			state = lookup_next(state);
 			failed |=
 				pieces_lookup(t->local, lookup_va(LOOKUP_SPAN, base, state), &iova);
@@ -130,9 +129,9 @@ static int check(struct bench_thread *t, uint64_t iterations, const double *delt
 	return 0;
 }
 
-#define READER(case_name, how, peer_name)                                                         \
+#define READER(case_name, how, burst, peer_name)                                                  \
 	{                                                                                         \
-		.name = "translate/" case_name, .unit = "lookup", .units = BURST, .threads = 2,   \
+		.name = "translate/" case_name, .unit = "lookup", .units = burst, .threads = 2,   \
 		.flags = BENCH_KEEP, .floor = "floor/translate_call/random", .peer = peer_name,   \
 		.args = { LOOKUP_RANDOM, LOOKUP_SPAN, how }, .counters = { "writer_pairs" },      \
 		.setup = setup, .thread_setup = thread_setup, .run = run, .count = count,         \
@@ -141,8 +140,10 @@ static int check(struct bench_thread *t, uint64_t iterations, const double *delt
 	}
 
 static const struct bench_case cases[] = {
-	READER("reader_alone", ALONE, NULL),
-	READER("reader_vs_writer", AGAINST_WRITER, "translate/reader_alone"),
+	READER("reader_alone", ALONE, 256, NULL),
+	READER("reader_vs_writer", AGAINST_WRITER, 256, "translate/reader_alone"),
+	READER("reader_alone_64", ALONE, 64, NULL),
+	READER("reader_vs_writer_64", AGAINST_WRITER, 64, "translate/reader_alone_64"),
 };
 
 const struct bench_table bench_reader_cases = BENCH_TABLE(cases);
