@@ -89,6 +89,7 @@ enum bench_metric {
 	BENCH_OVER_FLOOR, /* ns per unit more than the floor, at most */
 	BENCH_SCALING,	  /* times the throughput of one thread, at least */
 	BENCH_CROSSINGS,  /* kernel crossings per unit, at most */
+	BENCH_WALK_READS, /* memory reads of the IOMMU per unit, at most */
 	BENCH_VS_PEER,	  /* times as fast as the peer, at least */
 };
 

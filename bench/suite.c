@@ -15,7 +15,7 @@ const struct bench_table *const bench_tables[] = {
 #endif
 #ifdef BENCH_HAVE_LIBRARY
 	&bench_map_cases,	&bench_pgtable_cases,  &bench_window_cases,   &bench_iova_cases,
-	&bench_translate_cases, &bench_regcache_cases, &bench_register_cases,
+	&bench_translate_cases, &bench_regcache_cases, &bench_register_cases, &bench_walkrefs_cases,
 #endif
 };
 const size_t bench_table_count = sizeof(bench_tables) / sizeof(bench_tables[0]);

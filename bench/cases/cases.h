@@ -14,6 +14,7 @@ extern const struct bench_table bench_translate_cases;
 extern const struct bench_table bench_reader_cases;
 extern const struct bench_table bench_regcache_cases;
 extern const struct bench_table bench_register_cases;
+extern const struct bench_table bench_walkrefs_cases;
 extern const struct bench_table bench_urcu_peers;
 extern const struct bench_table bench_dpdk_peers;
 
