@@ -5,58 +5,16 @@
  */
 #include "be_lab.h"
 
+#include "../prog/lab_files.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define NOBODY 65534
-#define BYTES  (32 * KIB)
-
-/* @pattern is one that the shell knows. */
-static int open_file(const char *pattern)
-{
-	char command[256], path[128];
-	FILE *list;
-	int fd;
-
-	snprintf(command, sizeof(command), "ls -d %s", pattern);
-	list = popen(command, "r");
-	CHECK(list && fscanf(list, "%127s", path) == 1);
-	pclose(list);
-	fd = open(path, O_RDWR);
-	if (fd < 0)
-		FAIL("%s: %m", path);
-	return fd;
-}
-
-/* What the backend opens for the device, opened here. */
-static int open_device(struct be_lab *lab)
-{
-	char pattern[192];
-
-	snprintf(pattern, sizeof(pattern),
-		 be_lab_is(lab, "type1")
-			 ? "/dev/vfio/$(basename $(readlink /sys/bus/pci/devices/%s/iommu_group))"
-		 : be_lab_is(lab, "iommufd")
-			 ? "/dev/vfio/devices/$(ls /sys/bus/pci/devices/%s/vfio-dev)"
-			 : "/dev/kioas/%s",
-		 lab->address);
-	return open_file(pattern);
-}
-
-/* Registers are files of sysfs, which do not come with the device's. */
-static void give_registers(struct be_lab *lab)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "chown %d /sys/bus/pci/devices/%s/resource0", NOBODY,
-		 lab->address);
-	lab_run(command);
-}
+#define BYTES (32 * KIB)
 
 int main(int argc, char **argv)
 {
@@ -65,22 +23,18 @@ int main(int argc, char **argv)
 	struct be_space *space;
 	struct be_lab lab;
 	uint8_t *memory;
-	int device;
+	int device, context;
 
 	be_lab_init(&lab, argc, argv);
 	lab_step("root opens the files and leaves");
-	device = open_device(&lab);
+	device = lab_open_device(lab.ops->name, lab.address);
 	snprintf(name, sizeof(name), "%s@%d", lab.address, device);
-	if (!be_lab_is(&lab, "type1"))
-		snprintf(options, sizeof(options), "fd=%d",
-			 open_file(be_lab_is(&lab, "iommufd") ? "/dev/iommu" : "/dev/ioasid"));
-	if (be_lab_is(&lab, "ioasid"))
-		give_registers(&lab);
-	if (be_lab_is(&lab, "type1"))
-		/* As udev does: a container gives no rights. */
-		lab_run("chmod 666 /dev/vfio/vfio");
+	context = lab_open_context(lab.ops->name);
+	if (context >= 0)
+		snprintf(options, sizeof(options), "fd=%d", context);
+	lab_let_nobody(lab.ops->name, lab.address);
 	CHECK(setrlimit(RLIMIT_MEMLOCK, &memlock) == 0);
-	CHECK(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+	lab_become_nobody();
 
 	lab_step("nobody may open nothing");
 	if (be_lab_is(&lab, "iommufd")) {

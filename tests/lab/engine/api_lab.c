@@ -13,6 +13,7 @@ void api_lab_context(struct api_lab *lab, const char *backend)
 {
 	struct ioas_ctx_opts opts = { .size = sizeof(opts),
 				      .backend = backend,
+				      .backend_options = lab->options,
 				      .log = ioas_log_stderr };
 	const char *expected = access("/dev/iommu", F_OK) ? "type1" : "iommufd";
 	int ret = ioas_ctx_open(&opts, &lab->ctx);
@@ -31,10 +32,10 @@ void api_lab_set_up(struct api_lab *lab, uint64_t bytes, uint64_t page_bytes)
 				     .numa_node = IOAS_NUMA_ANY,
 				     .bytes = bytes,
 				     .page_bytes = page_bytes };
-	const char *address = lab_device("edu");
+	const char *name = lab->device ? lab->device : lab_device("edu");
 
-	CHECK(address);
-	CHECK(ioas_dev_bind(lab->ctx, address, &lab->dev) == 0);
+	CHECK(name);
+	CHECK(ioas_dev_bind(lab->ctx, name, &lab->dev) == 0);
 	CHECK(ioas_mem_alloc(lab->ctx, &mem, &lab->mem) == 0);
 	CHECK(ioas_create(lab->ctx, &opts, &lab->as) == 0);
 	CHECK(ioas_attach(lab->as, lab->dev) == 0);

@@ -14,6 +14,8 @@
 #define MIB  (UINT64_C(1) << 20)
 
 struct api_lab {
+	const char *options; /* of the backend; NULL: none */
+	const char *device;  /* how the backend is told of edu; NULL: its address */
 	struct ioas_ctx *ctx;
 	struct ioas_dev *dev; /* edu */
 	struct ioas_mem *mem;
