@@ -195,8 +195,7 @@ static int put_command(struct nvme_io *io, uint16_t id)
 	return 0;
 }
 
-/* What cannot begin stays submitted; what is visible then is left to nvme_io_release(). */
-static int begin(struct nvme_io *io)
+int nvme_io_begin(struct nvme_io *io)
 {
 	int ret = 0;
 
@@ -328,7 +327,7 @@ static int pause_until(struct nvme_io *io, uint64_t deadline)
 int nvme_io_wait(struct nvme_io *io, nvme_io_done_fn done, void *arg)
 {
 	uint64_t deadline = 0;
-	int ret = check_device(io) ?: begin(io);
+	int ret = check_device(io) ?: nvme_io_begin(io);
 
 	if (ret)
 		return ret;

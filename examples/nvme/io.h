@@ -79,9 +79,12 @@ uint32_t nvme_io_max_bytes(const struct nvme_ctrl *ctrl);
 int nvme_io_submit(struct nvme_io *io, const struct nvme_request *request);
 
 /*
- * Begin what was submitted, whose buffers become visible together, and wait until at least one
- * request has completed.
+ * Begin what was submitted, whose buffers become visible together. What cannot begin stays
+ * submitted; what is visible then is left to nvme_io_release().
  */
+int nvme_io_begin(struct nvme_io *io);
+
+/* Begin what was submitted, and wait until at least one request has completed. */
 int nvme_io_wait(struct nvme_io *io, nvme_io_done_fn done, void *arg);
 
 /* Submitted, and not completed. */

@@ -21,6 +21,8 @@ HOST_PACKAGES = (
     "busybox-static",
     # dpdk/suite
     "libdpdk-dev", "dpdk-dev", "dpkg-dev", "pkgconf", "libpcap-dev",
+    # fio/suite
+    "fio",
 )
 
 # name: (suites, architecture). The key file is the one that the host's debian-archive-keyring has.
@@ -81,11 +83,14 @@ def mirrors(again=True):
 
 class Suite:
     """apt over its own sources, lists and architecture. `host` says whether packages that the
-    host has count as installed when dependencies are resolved."""
+    host has count as installed when dependencies are resolved; with `source` it is one of source
+    packages."""
 
-    def __init__(self, name, host=False):
-        self.name = name
+    def __init__(self, name, host=False, source=False):
+        self.kind = "deb-src" if source else "deb"
         self.suites, self.architecture = SUITES[name]
+        name += "-source" if source else ""
+        self.name = name
         self.folder = cache_dir() / "apt" / name
         self.host = host
 
@@ -99,7 +104,7 @@ class Suite:
         for suite in self.suites:
             uri = uris.get("-security" if suite.endswith("-security") else "")
             if uri:
-                sources += (f"deb [arch={self.architecture} signed-by={KEYRING}] "
+                sources += (f"{self.kind} [arch={self.architecture} signed-by={KEYRING}] "
                             f"{uri} {suite} main\n")
         (self.folder / "sources.list").write_text(sources)
         (self.folder / "status").touch()
@@ -167,4 +172,14 @@ class Suite:
             run(["dpkg-deb", "-x", file, target])
         manifest = "".join(f"{file.name}\n" for file in files)
         (target / "packages.txt").write_text(manifest)
+        shutil.rmtree(into)
+
+    def unpack_source(self, package, version, target):
+        """Downloads a source package, and unpacks it, patched, into the folder `target`."""
+        into = self.folder / "download"
+        shutil.rmtree(into, ignore_errors=True)
+        into.mkdir(parents=True)
+        self._apt("apt-get", "source", "--download-only", f"{package}={version}", cwd=into)
+        [control] = into.glob("*.dsc")
+        run(["dpkg-source", "--no-check", "--extract", control, target])
         shutil.rmtree(into)
