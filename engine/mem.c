@@ -330,7 +330,7 @@ static int mem_announce(struct ioas_mem *mem)
 	ret = mem_add(mem, NULL);
 	if (!ret && ctx->auto_parent) {
 		ret = parent_map(ctx->auto_parent, mem->range.start, mem_bytes(mem), IOAS_RW, true,
-				 &mem->parent_iova);
+				 &mem->parent_iova, NULL);
 		mem->in_parent = !ret;
 		if (ret)
 			mem_remove(mem);
@@ -549,7 +549,7 @@ static int leave_parent(struct ioas_mem *mem)
 	if (ret)
 		parent_show(ctx->auto_parent, mem->parent_iova);
 	else
-		parent_unmap(ctx->auto_parent, mem->parent_iova, mem_bytes(mem));
+		parent_unmap(ctx->auto_parent, mem->parent_iova, mem_bytes(mem), NULL);
 	return ret;
 }
 

@@ -338,10 +338,13 @@ bool kernel_find_va(struct ioas *as, uint64_t va, uint64_t bytes, uint64_t *iova
 
 /* parent.c: what the library itself maps in a KERNEL space: memory under children, tables */
 
-/* @cached: children find it. Return: 0, or an error that the diag explains. */
+/*
+ * @cached: children find it. Return: 0, or an error that the diag explains. Both add to *crossings,
+ * if that is not NULL.
+ */
 int parent_map(struct ioas *parent, uint64_t va, uint64_t bytes, uint32_t prot, bool cached,
-	       uint64_t *iova);
-void parent_unmap(struct ioas *parent, uint64_t iova, uint64_t bytes);
+	       uint64_t *iova, unsigned int *crossings);
+void parent_unmap(struct ioas *parent, uint64_t iova, uint64_t bytes, unsigned int *crossings);
 
 /* Children do not find it any more, or do again. */
 void parent_hide(struct ioas *parent, uint64_t iova);

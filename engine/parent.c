@@ -24,11 +24,11 @@ static int choose_iova(struct ioas *parent, uint64_t va, uint64_t bytes, uint64_
 }
 
 int parent_map(struct ioas *parent, uint64_t va, uint64_t bytes, uint32_t prot, bool cached,
-	       uint64_t *iova)
+	       uint64_t *iova, unsigned int *crossings)
 {
 	struct diag *diag = &parent->ctx->diag;
 	struct kernel_map *map = kernel_map_new();
-	unsigned int done, crossings = 0;
+	unsigned int done, ignored = 0;
 	struct be_map call;
 	int ret;
 
@@ -53,7 +53,9 @@ int parent_map(struct ioas *parent, uint64_t va, uint64_t bytes, uint32_t prot, 
 	call = (struct be_map){
 		.iova = *iova, .bytes = bytes, .va = (void *)(uintptr_t)va, .prot = prot
 	};
-	ret = ret ?: parent->ctx->be->ops->map(parent->be_space, &call, 1, &done, &crossings);
+	ret = ret
+		      ?: parent->ctx->be->ops->map(parent->be_space, &call, 1, &done,
+						   crossings ?: &ignored);
 	if (ret) {
 		iova_unclaim(&parent->iova, *iova, bytes);
 		kernel_map_free(map);
@@ -65,17 +67,17 @@ int parent_map(struct ioas *parent, uint64_t va, uint64_t bytes, uint32_t prot, 
 	return 0;
 }
 
-void parent_unmap(struct ioas *parent, uint64_t iova, uint64_t bytes)
+void parent_unmap(struct ioas *parent, uint64_t iova, uint64_t bytes, unsigned int *crossings)
 {
 	struct be_unmap call = { .iova = iova, .bytes = bytes };
-	unsigned int done, crossings = 0;
+	unsigned int done, ignored = 0;
 	struct kernel_map *map;
 
 	pthread_mutex_lock(&parent->maps_lock);
 	map = kernel_map_find(parent, iova);
 	kernel_map_hide(parent, map);
 	pthread_mutex_unlock(&parent->maps_lock);
-	parent->ctx->be->ops->unmap(parent->be_space, &call, 1, &done, &crossings);
+	parent->ctx->be->ops->unmap(parent->be_space, &call, 1, &done, crossings ?: &ignored);
 	pthread_mutex_lock(&parent->maps_lock);
 	kernel_map_leave(parent, map);
 	pthread_mutex_unlock(&parent->maps_lock);

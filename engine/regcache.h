@@ -190,6 +190,9 @@ bool regcache_kill_idle(struct ioas_regcache *cache, struct reg_record *record);
 /* All that overlap a range. Under lock. Return: how many. */
 unsigned int regcache_kill_range(struct ioas_regcache *cache, uint64_t start, uint64_t last);
 
+/* Whoever unmaps is no queue, or none that lives. Under slow. */
+void regcache_count_unmaps(struct ioas_regcache *cache, unsigned int crossings);
+
 /* Unmap what is dead and not held. Under slow. Return: how many are left. */
 unsigned int regcache_reap(struct ioas_regcache *cache);
 

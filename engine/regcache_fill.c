@@ -205,6 +205,7 @@ static struct reg_record *take_record(struct ioas_regcache *cache, const struct 
 static int establish(struct ioas_queue *q, struct reg_record *record, struct plan *plan)
 {
 	struct ioas_regcache *cache = q->as->regcache;
+	unsigned int crossings = 0;
 	int ret = 0;
 
 	record->be_mem = NULL;
@@ -217,7 +218,8 @@ static int establish(struct ioas_queue *q, struct reg_record *record, struct pla
 		ret = mem_pin(q->as->ctx, plan->start, plan_bytes(plan), &record->be_mem);
 	ret = ret
 		      ?: parent_map(q->as, plan->start, plan_bytes(plan), cache->opts.prot, false,
-				    &record->iova);
+				    &record->iova, &crossings);
+	counter_add(&q->counters, COUNTER_MAP_CROSSINGS, crossings);
 	if (!ret)
 		cache->regs[reg_index(cache, record)].last = plan->last;
 	return ret;
@@ -265,10 +267,13 @@ static int publish(struct ioas_queue *q, struct reg_record *record, const struct
 /* One that was not published, or that died before: nobody knows it. */
 static void abandon(struct ioas_regcache *cache, struct reg_record *record, bool mapped)
 {
+	unsigned int crossings = 0;
+
 	if (record->be_mem)
 		mem_unpin(cache->as->ctx, record->be_mem, reg_bytes(record));
 	if (mapped)
-		parent_unmap(cache->as, record->iova, reg_bytes(record));
+		parent_unmap(cache->as, record->iova, reg_bytes(record), &crossings);
+	regcache_count_unmaps(cache, crossings);
 	if (record->mem)
 		mem_unuse(record->mem);
 	record->be_mem = NULL;

@@ -136,9 +136,18 @@ static void unpin(struct ioas_regcache *cache, struct reg_record *record)
 		regcache_unwatch(cache, start, last - start + 1);
 }
 
-static void unmap(struct ioas_regcache *cache, struct reg_record *record)
+void regcache_count_unmaps(struct ioas_regcache *cache, unsigned int crossings)
 {
-	parent_unmap(cache->as, record->iova, reg_bytes(record));
+	struct ioas_ctx *ctx = cache->as->ctx;
+
+	pthread_mutex_lock(&ctx->lock);
+	counter_add(&ctx->gone, COUNTER_UNMAP_CROSSINGS, crossings);
+	pthread_mutex_unlock(&ctx->lock);
+}
+
+static void unmap(struct ioas_regcache *cache, struct reg_record *record, unsigned int *crossings)
+{
+	parent_unmap(cache->as, record->iova, reg_bytes(record), crossings);
 	if (record->mem)
 		mem_unuse(record->mem);
 	record->mem = NULL;
@@ -194,7 +203,7 @@ unsigned int regcache_reap(struct ioas_regcache *cache)
 {
 	struct cds_list_head dead, idle;
 	struct reg_record *record, *next;
-	unsigned int left = 0;
+	unsigned int left = 0, crossings = 0;
 
 	CDS_INIT_LIST_HEAD(&dead);
 	CDS_INIT_LIST_HEAD(&idle);
@@ -213,7 +222,8 @@ unsigned int regcache_reap(struct ioas_regcache *cache)
 	if (!cds_list_empty(&idle))
 		cache->stats.unmap_batches++;
 	cds_list_for_each_entry_safe (record, next, &idle, entry)
-		unmap(cache, record);
+		unmap(cache, record, &crossings);
+	regcache_count_unmaps(cache, crossings);
 
 	cds_list_for_each_entry (record, &dead, entry)
 		left++;

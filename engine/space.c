@@ -421,7 +421,7 @@ int auto_parent_get(struct ioas_ctx *ctx, struct ioas **parent)
 		ret = ret
 			      ?: parent_map(*parent, mem->range.start,
 					    mem->range.last - mem->range.start + 1, IOAS_RW, true,
-					    &mem->parent_iova);
+					    &mem->parent_iova, NULL);
 		mem->in_parent = !ret;
 	}
 	ctx->auto_parent = *parent;

@@ -44,7 +44,7 @@ static bool add_arena(struct tables *tables)
 		return false;
 	}
 	if (parent_map(tables->parent, (uintptr_t)ioas_mem_va(arena->mem),
-		       ioas_mem_bytes(arena->mem), prot, false, &arena->addr)) {
+		       ioas_mem_bytes(arena->mem), prot, false, &arena->addr, NULL)) {
 		mem_free_internal(arena->mem);
 		pthread_mutex_unlock(&ctx->lock);
 		free(arena);
@@ -120,7 +120,7 @@ void tables_destroy(struct tables *tables)
 		struct tables_arena *arena = tables->arenas;
 
 		tables->arenas = arena->next;
-		parent_unmap(tables->parent, arena->addr, ioas_mem_bytes(arena->mem));
+		parent_unmap(tables->parent, arena->addr, ioas_mem_bytes(arena->mem), NULL);
 		mem_free_internal(arena->mem);
 		free(arena);
 	}

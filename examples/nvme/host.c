@@ -135,6 +135,8 @@ void nvme_host_close(struct nvme_host *host)
 			nvme_say("unmap of queues: %s", ioas_queue_error(host->queue));
 		ret = ret ?: ioas_mem_free(host->own);
 	}
+	if (host->cache)
+		ret = ret ?: ioas_regcache_destroy(host->cache);
 	if (host->queue)
 		ret = ret ?: ioas_queue_destroy(host->queue);
 	if (host->dev) {

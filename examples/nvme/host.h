@@ -22,6 +22,7 @@ struct nvme_host {
 	struct ioas_dev *dev;
 	struct ioas *as;
 	struct ioas_queue *queue;
+	struct ioas_regcache *cache; /* the mappers', or NULL */
 	enum nvme_mode mode;
 	bool attached;
 	int removal; /* eventfd: somebody wants the device back; -1: nobody says so */

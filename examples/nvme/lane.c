@@ -18,7 +18,7 @@ static int open_lane(struct nvme_lane *lane, struct nvme_ctrl *ctrl, unsigned in
 	ret = ret ?: ioas_mem_alloc(host->ctx, &memory, &lane->arena);
 	ret = ret
 		      ?: nvme_mapper_open(&lane->mapper, host, lane->queue, lane->arena,
-					  options->cache_bytes / options->queues);
+					  options->cache_bytes);
 	lane->mapped = !ret;
 	if (ret)
 		return ret;

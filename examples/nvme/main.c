@@ -24,19 +24,14 @@ static void describe(const struct nvme_ctrl *ctrl)
 		 nvme_io_max_bytes(ctrl) >> 10, ctrl->sgl_support ? "PRPs and SGLs" : "PRPs only");
 }
 
-static void say_cache(const struct nvme_lane *lanes, unsigned int count)
+static void say_cache(const struct nvme_host *host)
 {
-	uint64_t hits = 0, misses = 0, evictions = 0;
+	struct ioas_regcache_stats stats = { .size = sizeof(stats) };
 
-	for (unsigned int i = 0; i < count; i++) {
-		hits += lanes[i].mapper.cache.hits;
-		misses += lanes[i].mapper.cache.misses;
-		evictions += lanes[i].mapper.cache.evictions;
-	}
-	if (lanes[0].mapper.cached)
-		nvme_say("registration cache: %" PRIu64 " hits, %" PRIu64 " misses, %" PRIu64
+	if (host->cache && !ioas_regcache_get_stats(host->cache, &stats))
+		nvme_say("registration cache: %" PRIu64 " gets, %" PRIu64 " misses, %" PRIu64
 			 " evictions",
-			 hits, misses, evictions);
+			 stats.gets, stats.misses, stats.evictions);
 }
 
 static bool run_load(struct nvme_lane *lanes, const struct nvme_options *options)
@@ -46,7 +41,7 @@ static bool run_load(struct nvme_lane *lanes, const struct nvme_options *options
 	struct nvme_load_result result;
 	int ret = nvme_lanes_run(lanes, options, &result);
 
-	say_cache(lanes, options->queues);
+	say_cache(host);
 	printf("RESULT backend=%s kind=%s mode=%s lists=%s queues=%u depth=%u block=%u order=%s "
 	       "requests=%" PRIu64 " crossings=%" PRIu64 " ioctls_per_io=%.4f iops=%.0f "
 	       "verified=%" PRIu64 " errors=%" PRIu64 "%s\n",

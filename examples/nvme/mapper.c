@@ -8,6 +8,10 @@
 
 #define SLOTS_MAX 1024 /* pages of the largest buffer */
 
+/* What is mapped together, if the cache has room for as many as there may be buffers in use. */
+#define AROUND_BYTES (UINT64_C(2) << 20)
+#define AROUND_LEAST (2 * NVME_MANY * AROUND_BYTES)
+
 /* The pages around a buffer. */
 struct pages {
 	char *va;
@@ -29,6 +33,22 @@ static struct pages pages_of(const void *va, size_t bytes)
 static int fail(struct nvme_mapper *mapper, int code, const char *what)
 {
 	return nvme_fail(code, "%s: %s", what, ioas_queue_error(mapper->queue));
+}
+
+static int open_cache(struct nvme_mapper *mapper, uint64_t cache_bytes)
+{
+	/* Neighbours stay apart: a large one would have to go as a whole. */
+	const struct ioas_regcache_opts opts = { .size = sizeof(opts),
+						 .watch = IOAS_WATCH_NONE,
+						 .max_bytes = cache_bytes,
+						 .merge_bytes = 1 };
+	struct nvme_host *host = mapper->host;
+	int ret = host->cache ? 0 : ioas_regcache_create(host->as, &opts, &host->cache);
+
+	if (ret)
+		return nvme_fail(ret, "registration cache");
+	mapper->around = cache_bytes && cache_bytes < AROUND_LEAST ? IOAS_PAGE_SIZE : AROUND_BYTES;
+	return 0;
 }
 
 int nvme_mapper_open(struct nvme_mapper *mapper, struct nvme_host *host, struct ioas_queue *queue,
@@ -57,11 +77,7 @@ int nvme_mapper_open(struct nvme_mapper *mapper, struct nvme_host *host, struct 
 		mapper->iova = ioas_window_iova(mapper->window);
 		return 0;
 	}
-	if (host->mode == NVME_BATCHED) {
-		ret = nvme_regcache_open(&mapper->cache, queue, arena, cache_bytes);
-		mapper->cached = !ret;
-	}
-	return ret;
+	return host->mode == NVME_BATCHED ? open_cache(mapper, cache_bytes) : 0;
 }
 
 void nvme_mapper_close(struct nvme_mapper *mapper)
@@ -70,8 +86,6 @@ void nvme_mapper_close(struct nvme_mapper *mapper)
 
 	if (mapper->host->mode == NVME_STATIC)
 		ret = ioas_unmap(mapper->queue, mapper->iova, ioas_mem_bytes(mapper->arena));
-	if (mapper->cached)
-		nvme_regcache_close(&mapper->cache);
 	if (ret)
 		fail(mapper, ret, "unmap of the arena");
 	if (mapper->window && ioas_window_destroy(mapper->window))
@@ -162,20 +176,40 @@ static int unmap_many(struct nvme_mapper *mapper, struct nvme_mapping *const *ma
 	return ret < 0 ? fail(mapper, ret, "unmap of buffers") : 0;
 }
 
+/* What the cache is asked for: the buffer and what is around it in the arena. */
+static struct iovec around(const struct nvme_mapper *mapper, const struct nvme_mapping *mapping)
+{
+	char *arena = ioas_mem_va(mapper->arena);
+	const uint64_t offset = (const char *)mapping->va - arena, mask = mapper->around - 1;
+	const uint64_t start = offset & ~mask, end = (offset + mapping->bytes + mask) & ~mask;
+	const uint64_t all = ioas_mem_bytes(mapper->arena);
+
+	return (struct iovec){ .iov_base = arena + start,
+			       .iov_len = (end < all ? end : all) - start };
+}
+
 static int cache_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
 		      unsigned int count)
 {
-	int ret = 0;
+	struct iovec buffers[NVME_MANY];
+	struct ioas_reg regs[NVME_MANY];
+	int ret;
 
-	for (unsigned int i = 0; !ret && i < count; i++) {
+	if (!count)
+		return 0;
+	for (unsigned int i = 0; i < count; i++)
+		buffers[i] = around(mapper, mappings[i]);
+	ret = ioas_regcache_get_batch(mapper->queue, buffers, count, regs);
+	if (ret)
+		return fail(mapper, ret, "registration cache");
+	for (unsigned int i = 0; i < count; i++) {
 		struct nvme_mapping *mapping = mappings[i];
 
-		ret = nvme_regcache_get(&mapper->cache, mapping->va, mapping->bytes, mapping->runs,
-					&mapping->count, NVME_RUNS_MAX);
-		if (ret)
-			nvme_mapper_put_many(mapper, mappings, i);
+		mapping->reg = regs[i];
+		one_run(mapping, regs[i].iova + ((const char *)mapping->va -
+						 (const char *)buffers[i].iov_base));
 	}
-	return ret;
+	return 0;
 }
 
 int nvme_mapper_get_many(struct nvme_mapper *mapper, struct nvme_mapping *const *mappings,
@@ -186,7 +220,7 @@ int nvme_mapper_get_many(struct nvme_mapper *mapper, struct nvme_mapping *const 
 
 	for (unsigned int i = 0; i < count; i++)
 		mappings[i]->count = 0;
-	if (mapper->cached)
+	if (mapper->around)
 		return cache_many(mapper, mappings, count);
 	if (mapper->host->mode != NVME_STATIC && !mapper->window)
 		return map_many(mapper, mappings, count, prot);
@@ -204,10 +238,10 @@ int nvme_mapper_put_many(struct nvme_mapper *mapper, struct nvme_mapping *const 
 		return change(mapper, mappings, count, ioas_window_revoke, "revoke");
 	if (mapper->host->mode == NVME_STATIC)
 		return 0;
-	if (!mapper->cached)
+	if (!mapper->around)
 		return unmap_many(mapper, mappings, count);
 	for (unsigned int i = 0; i < count; i++)
-		nvme_regcache_put(&mapper->cache, mappings[i]->va, mappings[i]->bytes);
+		ioas_regcache_put(mapper->queue, &mappings[i]->reg);
 	return 0;
 }
 

@@ -6,16 +6,22 @@
  *           KERNEL tables                          USER tables
  *   static  one ioas_map() of the arena            the same
  *   strict  map, unmap for each I/O, as batches    window: grant, revoke; the space is STRICT
- *   batched registration cache (regcache.h)        window: grant, revoke; the space is BATCHED
+ *   batched registration cache (ioas/regcache.h)   window: grant, revoke; the space is BATCHED
+ *
+ * The cache is the address space's, so that of all mappers: what is around a buffer, 2 MiB, is
+ * mapped when the buffer is first used, and stays so until its place is needed; or just the buffer,
+ * where the cache is so small that buffers in use could hold all of it. The arenas are registered
+ * memory, which nobody replaces, so that the cache need not watch them.
  *
  * One thread: that of the queue.
  */
 #ifndef NVME_MAPPER_H
 #define NVME_MAPPER_H
 
+#include <ioas/regcache.h>
+
 #include "host.h"
 #include "lists.h"
-#include "regcache.h"
 
 #define NVME_RUNS_MAX 16
 #define NVME_MANY     128 /* mappings at once, at most */
@@ -26,8 +32,7 @@ struct nvme_mapper {
 	struct ioas_mem *arena;
 	ioas_iova_t iova; /* of the arena, where it has one: static, windows */
 	struct ioas_window *window;
-	struct nvme_regcache cache;
-	bool cached;
+	uint64_t around; /* bytes that are mapped together by the cache; 0: there is none */
 };
 
 /* A buffer that the device can see. */
@@ -36,12 +41,14 @@ struct nvme_mapping {
 	size_t bytes;
 	struct nvme_run runs[NVME_RUNS_MAX];
 	unsigned int count;
+	struct ioas_reg reg; /* of the cache */
 };
 
 /**
  * nvme_mapper_open - prepare for buffers inside @arena
  * @queue: through which they are mapped
- * @cache_bytes: what the registration cache may keep mapped, 0 for all of it
+ * @cache_bytes: what the registration cache of the space may keep mapped, 0 for no bound; the first
+ *	mapper decides
  *
  * Return: 0 or a negative errno, and the reason has been printed.
  */

@@ -173,8 +173,8 @@ int ioas_fault_poll(struct ioas_ctx *ctx, struct ioas_fault *faults, unsigned in
  * @size: sizeof(struct ioas_stats), set by the caller
  * @maps: ranges mapped
  * @unmaps: ranges unmapped
- * @map_crossings: system calls made by map calls
- * @unmap_crossings: system calls made by unmap calls on kernel tables
+ * @map_crossings: system calls made by map calls, and by gets of registration caches that missed
+ * @unmap_crossings: system calls made by unmap calls on kernel tables, and by registration caches
  * @inval_crossings: system calls that carried invalidations of user tables
  * @inval_asked: ranges whose invalidation was asked for
  * @inval_merged: of these, merged into a neighbour before leaving
