@@ -11,8 +11,11 @@
 #define ACQUIRE memory_order_acquire
 #define RELEASE memory_order_release
 
-/* Times to look before a waiting thread lets others have its processor. */
-#define SPINS 1000
+/*
+ * Times to look before a waiting thread lets others have its processor: about as long as that costs.
+ * With more threads than processors, who commits is one that waits for one.
+ */
+#define SPINS 32
 
 int inval_init(struct inval *inval, const struct be_caps *caps, uint32_t ranges)
 {
