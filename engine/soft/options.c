@@ -28,6 +28,7 @@ static const struct option table[] = {
 	{ OPTION(faults), .initial = 1024, .min = 1, .max = 1 << 20 },
 	{ OPTION(requests), .initial = 64, .min = 1, .max = 1 << 20 },
 	{ OPTION(inval_ns), .initial = 0, .min = 0, .max = 1000000000 },
+	{ OPTION(call_ns), .initial = 0, .min = 0, .max = 1000000000 },
 	{ OPTION(aperture_bits), .initial = 48, .min = 32, .max = 48 },
 	{ OPTION(max_maps), .initial = 0, .min = 0, .max = UINT32_MAX },
 };

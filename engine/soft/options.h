@@ -25,6 +25,7 @@ struct soft_options {
 	uint64_t faults;
 	uint64_t requests;
 	uint64_t inval_ns;
+	uint64_t call_ns;
 	uint64_t aperture_bits;
 	uint64_t max_maps;
 	uint64_t broken; /* enum soft_break */

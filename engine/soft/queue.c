@@ -3,6 +3,7 @@
 #include "queue.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <time.h>
 
 #include <ioas/types.h>
@@ -16,9 +17,11 @@ static void busy_wait(uint64_t ns)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	end = now.tv_sec * UINT64_C(1000000000) + now.tv_nsec + ns;
-	do
+	/* Hardware takes no processor's time: others may have it. */
+	do {
+		sched_yield();
 		clock_gettime(CLOCK_MONOTONIC, &now);
-	while (now.tv_sec * UINT64_C(1000000000) + now.tv_nsec < end);
+	} while (now.tv_sec * UINT64_C(1000000000) + now.tv_nsec < end);
 }
 
 static void drop_range(struct soft_unit *unit, struct soft_domain *domain,
@@ -83,6 +86,8 @@ void soft_queue_write_tail(struct soft_unit *unit, uint32_t tail)
 
 	queue->tail = tail % SOFT_QUEUE_ENTRIES;
 	/* A slow unit does not hold up DMA, but the invalidations behind this one. */
+	if (unit->call_ns)
+		busy_wait(unit->call_ns);
 	if (unit->inval_ns)
 		for (uint32_t i = queue->head; i != queue->tail; i = (i + 1) % SOFT_QUEUE_ENTRIES)
 			if ((queue->ring[i].word[0] & SOFT_DESC_TYPE) != SOFT_DESC_WAIT)

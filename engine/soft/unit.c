@@ -42,6 +42,7 @@ int soft_unit_create(const struct soft_options *options, struct soft_unit **out)
 	unit->next_id = 1;
 	unit->broken = options->broken;
 	unit->inval_ns = options->inval_ns;
+	unit->call_ns = options->call_ns;
 	unit->domains = calloc(SOFT_DOMAINS, sizeof(*unit->domains));
 	unit->owner = calloc(SOFT_ID_MAX + 1, sizeof(*unit->owner));
 	if (!unit->domains || !unit->owner)

@@ -121,7 +121,8 @@ struct soft_unit {
 	struct soft_queue queue;
 	struct soft_faults faults;
 	enum soft_break broken;
-	uint64_t inval_ns;
+	uint64_t inval_ns; /* a descriptor */
+	uint64_t call_ns;  /* a doorbell */
 };
 
 /* Return: 0 or -ENOMEM. */

@@ -13,7 +13,9 @@
  *   units=N [1]                           IOMMU units, each with caches of its own
  *   faults=N [1024]                       capacity of the fault queue
  *   requests=N [64]                       capacity of the page request queue
- *   inval_ns=N [0]                        extra time of an invalidation request, per descriptor
+ *   inval_ns=N [0]                        extra time of an invalidation request, per descriptor;
+ *                                         other threads have the processor meanwhile
+ *   call_ns=N [0]                         the same, however many descriptors are in it
  *   aperture_bits=N [48]                  width of KERNEL address spaces, 32..48
  *   max_maps=N [0]                        limit of live KERNEL mappings, 0 for none
  *   break=KIND [none]                     for tests of the tests: "drop-inval" loses range

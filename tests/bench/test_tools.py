@@ -66,10 +66,20 @@ def test_policy(work):
     plot(first, work)
 
 
+def test_collapse(work):
+    first, second = work / "simulated.json", work / "simulated2.json"
+    promises(run("simulate", "--json", first))
+    run("simulate", "--json", second)
+    check(first.read_text() == second.read_text(), "virtual time is the same in two runs")
+    plot(first, work)
+    promises(run("collapse", "--quick", "--json", work / "collapse.json"))
+    check(json.loads((work / "collapse.json").read_text()), "what was measured is in the JSON")
+
+
 def main():
     os.environ.setdefault("LC_ALL", "C")
     with tempfile.TemporaryDirectory() as folder:
-        for test in (test_policy,):
+        for test in (test_policy, test_collapse):
             try:
                 test(pathlib.Path(folder))
             except (OSError, ValueError, KeyError, subprocess.TimeoutExpired,

@@ -17,6 +17,7 @@ static void defaults(void **state)
 		assert_int_equal(o.units, 1);
 		assert_int_equal(o.faults, 1024);
 		assert_int_equal(o.inval_ns, 0);
+		assert_int_equal(o.call_ns, 0);
 		assert_int_equal(o.aperture_bits, 48);
 		assert_int_equal(o.max_maps, 0);
 		assert_int_equal(o.broken, SOFT_BREAK_NONE);
@@ -32,7 +33,7 @@ static void all_of_them(void **state)
 	diag_init(&diag, NULL, NULL);
 	assert_int_equal(soft_options_parse(&diag,
 					    "iotlb_sets=1,iotlb_ways=32,psc_entries=2,units=16,"
-					    "faults=7,inval_ns=2000,aperture_bits=39,"
+					    "faults=7,inval_ns=2000,call_ns=300,aperture_bits=39,"
 					    "max_maps=65535,break=drop-flush",
 					    &o),
 			 0);
@@ -42,6 +43,7 @@ static void all_of_them(void **state)
 	assert_int_equal(o.units, 16);
 	assert_int_equal(o.faults, 7);
 	assert_int_equal(o.inval_ns, 2000);
+	assert_int_equal(o.call_ns, 300);
 	assert_int_equal(o.aperture_bits, 39);
 	assert_int_equal(o.max_maps, 65535);
 	assert_int_equal(o.broken, SOFT_BREAK_DROP_FLUSH);

@@ -163,23 +163,43 @@ static void mutants_drop(void **state)
 	machine_stop(&m);
 }
 
-static void latency_is_per_descriptor(void **state)
+/* Time that ten descriptors take, with @options. */
+static double ten_take(const char *options)
 {
 	struct soft_desc descs[10];
 	struct timespec start, end;
 	struct machine m;
-	double ns;
 
-	(void)state;
-	machine_start(&m, "inval_ns=100000");
+	machine_start(&m, options);
 	for (unsigned int i = 0; i < 10; i++)
 		descs[i] = soft_desc_range(CHILD, GIB(3), PAGE, true);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	assert_int_equal(soft_queue_submit(m.unit, descs, 10), 0);
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	ns = (end.tv_sec - start.tv_sec) * 1e9 + (end.tv_nsec - start.tv_nsec);
-	assert_true(ns >= 1e6);
 	machine_stop(&m);
+	return (end.tv_sec - start.tv_sec) * 1e9 + (end.tv_nsec - start.tv_nsec);
+}
+
+static void latency_is_per_descriptor(void **state)
+{
+	(void)state;
+	assert_true(ten_take("inval_ns=100000") >= 1e6);
+}
+
+/* Not ten times: a busy machine is not that late in each of five tries. */
+static void latency_of_a_call(void **state)
+{
+	double least = 1e12;
+
+	(void)state;
+	for (unsigned int i = 0; i < 5; i++) {
+		double ns = ten_take("call_ns=20000000");
+
+		assert_true(ns >= 20e6);
+		if (ns < least)
+			least = ns;
+	}
+	assert_true(least < 200e6);
 }
 
 struct drain {
@@ -239,6 +259,7 @@ int main(void)
 		cmocka_unit_test(invalid_descriptor_stops_the_queue),
 		cmocka_unit_test(mutants_drop),
 		cmocka_unit_test(latency_is_per_descriptor),
+		cmocka_unit_test(latency_of_a_call),
 		cmocka_unit_test(invalidation_waits_for_the_burst),
 	};
 
