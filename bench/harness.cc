@@ -323,10 +323,13 @@ class Collector : public benchmark::BenchmarkReporter
 		    run.aggregate_name == "cv" || !run.counters.count("ns"))
 			return;
 		run.counters["ours_ns"] = run.counters["ns"] - bench_row_harness_ns(report, row);
-		if (row->floor)
+		if (row->floor) {
 			run.counters["floor_ns"] = row->floor->ns.median;
+			run.counters["floor_mad_ns"] = row->floor->ns.mad;
+		}
 		if (row->peer) {
 			run.counters["peer_ns"] = row->peer->ns.median;
+			run.counters["peer_mad_ns"] = row->peer->ns.mad;
 			run.report_label = std::string("peer ") + row->peer->name;
 		}
 		if (row->threads > 1)
