@@ -56,11 +56,14 @@ static bool in_table(void *obj)
 	return rc == 0;
 }
 
-/* The promise of the mode: after this nothing that was put back can be reached. */
+/*
+ * The promise of the mode: after this nothing that was put back can be reached. On a busy machine the
+ * thread that keeps it may have to wait for a processor.
+ */
 static void wait_for_promise(void)
 {
 	if (glue_exposure_ns() != 0)
-		usleep((useconds_t)(glue_exposure_ns() / 1000 * 2 + 5000));
+		usleep((useconds_t)(glue_exposure_ns() / 1000 * 2 + 100000));
 }
 
 static struct rte_mempool *make_pool(const char *name, unsigned int count, uint16_t room)
