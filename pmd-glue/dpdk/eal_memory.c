@@ -16,17 +16,20 @@
 #include <rte_memory.h>
 
 #include "glue.h"
+#include "lib/region.h"
 #include "log.h"
 
 #define EVENT_NAME "ioas"
 
-static struct glue_region *find(const void *va)
-{
-	struct glue_region *region = glue.eal_pages;
+/* One that EAL gives back whole: found by address, mapped or (a pool has it) not. */
+struct piece {
+	struct region place; /* first, so that it can be cast */
+	struct glue_region region;
+};
 
-	while (region != NULL && region->va != va)
-		region = region->next;
-	return region;
+static struct piece *find(const void *va, size_t bytes)
+{
+	return (struct piece *)region_find(&glue.eal_pieces, (uintptr_t)va, bytes);
 }
 
 /* Pages are mapped in pieces of which a pool can take some. */
@@ -38,79 +41,71 @@ static size_t piece_of(size_t page)
 
 static int add(void *va, size_t bytes)
 {
-	struct glue_region *region;
+	struct piece *piece;
 	int rc;
 
-	if (find(va) != NULL) /* came as an event before the walk reached it */
+	if (find(va, bytes) != NULL) /* came as an event before the walk reached it */
 		return 0;
-	region = calloc(1, sizeof(*region));
-	if (region == NULL)
+	piece = calloc(1, sizeof(*piece));
+	if (piece == NULL)
 		return -ENOMEM;
-	region->va = va;
-	region->bytes = bytes;
-	rc = glue_map_locked(region, true);
-	if (rc != 0) {
-		free(region);
-		return rc;
+	piece->place.va = (uintptr_t)va;
+	piece->place.bytes = bytes;
+	piece->region.va = va;
+	piece->region.bytes = bytes;
+	rc = glue_map_locked(&piece->region, true);
+	if (rc == 0 && !region_enter(&glue.eal_pieces, &piece->place)) {
+		glue_unmap_locked(&piece->region);
+		rc = -ENOMEM;
 	}
-	region->next = glue.eal_pages;
-	glue.eal_pages = region;
-	return 0;
+	if (rc != 0)
+		free(piece);
+	return rc;
 }
 
-static void drop(const void *va)
+static void drop(const void *va, size_t bytes)
 {
-	struct glue_region **link = &glue.eal_pages;
+	struct piece *piece;
 
-	while (*link != NULL && (*link)->va != va)
-		link = &(*link)->next;
-	if (*link != NULL) {
-		struct glue_region *region = *link;
-
-		*link = region->next;
-		glue_unmap_locked(region);
-		free(region);
+	while ((piece = find(va, bytes)) != NULL) {
+		region_remove(&glue.eal_pieces, &piece->place);
+		glue_unmap_locked(&piece->region);
+		free(piece);
 	}
+}
+
+/* External memory that is a heap's comes and goes as a whole, and so does what never changes. */
+static int add_all(const struct rte_memseg_list *list, void *va, size_t bytes)
+{
+	const size_t piece = list->external || !glue.eal_events ? bytes : piece_of(list->page_sz);
+	int rc = 0;
+
+	for (size_t done = 0; rc == 0 && done < bytes; done += piece)
+		rc = add((void *)((uintptr_t)va + done), piece);
+	return rc;
 }
 
 static void on_event(enum rte_mem_event event, const void *addr, size_t len, void *arg)
 {
 	const struct rte_memseg_list *list = rte_mem_virt2memseg_list(addr);
-	size_t piece = piece_of(list != NULL ? list->page_sz : len);
 
 	(void)arg;
-	if (list != NULL && list->external) /* the application's, not EAL's */
+	if (list == NULL)
 		return;
 	pthread_mutex_lock(&glue.setup_lock);
-	for (size_t done = 0; done < len; done += piece) {
-		void *va = (void *)((uintptr_t)addr + done);
-
-		if (event == RTE_MEM_EVENT_ALLOC)
-			add(va, piece); /* a failure is logged, and shows as faults */
-		else
-			drop(va);
-	}
+	if (event == RTE_MEM_EVENT_ALLOC)
+		/* A failure is logged, and shows as faults. */
+		add_all(list, (void *)(uintptr_t)addr, len);
+	else
+		drop(addr, len);
 	pthread_mutex_unlock(&glue.setup_lock);
-}
-
-static int add_page(const struct rte_memseg_list *list, const struct rte_memseg *page, void *arg)
-{
-	size_t piece = piece_of(page->len);
-	int rc = 0;
-
-	(void)arg;
-	if (list->external)
-		return 0;
-	for (size_t done = 0; rc == 0 && done < page->len; done += piece)
-		rc = add((void *)((uintptr_t)page->addr + done), piece);
-	return rc;
 }
 
 static int add_stretch(const struct rte_memseg_list *list, const struct rte_memseg *first,
 		       size_t len, void *arg)
 {
 	(void)arg;
-	return list->external && rte_eal_has_hugepages() ? 0 : add(first->addr, len);
+	return list->heap ? add_all(list, first->addr, len) : 0; /* else the application's own */
 }
 
 int glue_eal_memory_start(void)
@@ -125,35 +120,35 @@ int glue_eal_memory_start(void)
 	/* EAL's lock first, as in the events. */
 	rte_mcfg_mem_read_lock();
 	pthread_mutex_lock(&glue.setup_lock);
-	if (glue.eal_events)
-		rc = rte_memseg_walk_thread_unsafe(add_page, NULL);
-	else
-		rc = rte_memseg_contig_walk_thread_unsafe(add_stretch, NULL);
+	rc = rte_memseg_contig_walk_thread_unsafe(add_stretch, NULL);
 	pthread_mutex_unlock(&glue.setup_lock);
 	rte_mcfg_mem_read_unlock();
 	glue.eal_mapped = rc == 0;
 	return rc;
 }
 
-static bool inside(const struct glue_region *region, uintptr_t start, size_t bytes)
+/* The piece at @va if it lies wholly before @end, or NULL. */
+static struct piece *inside(uintptr_t va, uintptr_t end)
 {
-	uintptr_t va = (uintptr_t)region->va;
+	struct piece *piece = find((void *)va, 1);
 
-	return va >= start && va - start < bytes && region->bytes <= bytes - (va - start);
+	if (piece == NULL || piece->place.va != va || piece->place.bytes > end - va)
+		return NULL;
+	return piece;
 }
 
 int glue_eal_memory_hide(void *va, size_t bytes)
 {
+	const uintptr_t start = (uintptr_t)va, end = start + bytes;
+	struct piece *piece;
 	size_t hidden = 0;
 
 	if (!glue.eal_mapped || glue.visibility == GLUE_VISIBLE_ALWAYS)
 		return 0;
 	pthread_mutex_lock(&glue.setup_lock);
-	for (struct glue_region *region = glue.eal_pages; region != NULL; region = region->next) {
-		if (!inside(region, (uintptr_t)va, bytes))
-			continue;
-		hidden += region->bytes;
-		glue_unmap_locked(region);
+	while (hidden < bytes && (piece = inside(start + hidden, end)) != NULL) {
+		hidden += piece->place.bytes;
+		glue_unmap_locked(&piece->region);
 	}
 	pthread_mutex_unlock(&glue.setup_lock);
 	if (hidden == bytes)
@@ -168,13 +163,16 @@ int glue_eal_memory_hide(void *va, size_t bytes)
 
 void glue_eal_memory_show(void *va, size_t bytes)
 {
+	const uintptr_t end = (uintptr_t)va + bytes;
+	struct piece *piece;
+
 	if (!glue.eal_mapped || glue.visibility == GLUE_VISIBLE_ALWAYS)
 		return;
 	pthread_mutex_lock(&glue.setup_lock);
-	for (struct glue_region *region = glue.eal_pages; region != NULL; region = region->next)
-		if (region->mem == NULL && inside(region, (uintptr_t)va, bytes))
-			glue_map_locked(region,
-					true); /* a failure is logged, and shows as faults */
+	for (uintptr_t at = (uintptr_t)va; at < end && (piece = inside(at, end)) != NULL;
+	     at += piece->place.bytes)
+		if (piece->region.mem == NULL)
+			glue_map_locked(&piece->region, true); /* as in events */
 	pthread_mutex_unlock(&glue.setup_lock);
 }
 
@@ -185,7 +183,6 @@ void glue_eal_memory_stop(void)
 	glue.eal_events = false;
 	glue.eal_mapped = false;
 	pthread_mutex_lock(&glue.setup_lock);
-	while (glue.eal_pages != NULL)
-		drop(glue.eal_pages->va);
+	drop(NULL, SIZE_MAX);
 	pthread_mutex_unlock(&glue.setup_lock);
 }

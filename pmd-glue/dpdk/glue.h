@@ -59,7 +59,7 @@ struct glue {
 	pthread_mutex_t setup_lock;
 	struct ioas_queue *setup_queue; /* adopted by each user, under setup_lock */
 	struct glue_pci *pci;		/* devices; set once, before ports are there */
-	struct glue_region *eal_pages;	/* EAL's memory, where it is mapped; setup_lock */
+	void *eal_pieces; /* eal_memory.c: EAL's memory that is mapped, by address; setup_lock */
 	bool eal_mapped;
 	bool eal_events;
 	uint64_t faults; /* of real devices */

@@ -18,6 +18,7 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_launch.h>
+#include <rte_malloc.h>
 #include <rte_mbuf.h>
 
 #include "check.h"
@@ -377,7 +378,30 @@ static void test_cache(void)
 	glue.config.refuse_cache = false;
 }
 
-/* rte_dev_dma_map() of a port: memory of the application's, which is reached until it is unmapped. */
+/* Static mode maps what EAL gets and gives back: huge pages, and memory of heaps. */
+static void test_eal_memory(void)
+{
+	const size_t bytes = 4 << 20;
+	char *raw = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *va = (char *)RTE_ALIGN_CEIL((uintptr_t)raw, bytes);
+	char *block = rte_malloc(NULL, 5 * bytes, 0);
+	uint8_t byte = 0;
+
+	CHECK(block != NULL && device_reaches(block + 4 * bytes), "new huge pages");
+	rte_free(block);
+	CHECK(ioas_soft_dma_write(device, (uintptr_t)block + 4 * bytes, &byte, 1) == -EFAULT,
+	      "huge pages that EAL has given back");
+	CHECK(rte_malloc_heap_create("ours") == 0, "heap");
+	CHECK(rte_malloc_heap_memory_add("ours", va, bytes, NULL, 0, 4096) == 0, "heap: %s",
+	      rte_strerror(rte_errno));
+	CHECK(device_reaches(va + bytes - 1), "a heap's memory");
+	CHECK(rte_malloc_heap_memory_remove("ours", va, bytes) == 0, "heap");
+	CHECK(!device_reaches(va), "memory that was a heap's");
+	CHECK(rte_malloc_heap_destroy("ours") == 0, "heap");
+	munmap(raw, 2 * bytes);
+}
+
+/* rte_dev_dma_map() of a port: memory of the application is reached until it is unmapped. */
 static void test_dma_map(void)
 {
 	const size_t bytes = 1 << 20;
@@ -436,6 +460,8 @@ static void run_mode(enum glue_mode mode, unsigned int worker)
 	test_exhaustion();
 	test_cache();
 	test_dma_map();
+	if (mode == GLUE_MODE_STATIC)
+		test_eal_memory();
 	test_other_lcore(worker);
 	test_free();
 	if (protects())

@@ -19,8 +19,8 @@ from labkit.cache import REPOSITORY, Artifact, run           # noqa: E402
 from labkit.debian import Suite                              # noqa: E402
 
 RECIPE = 1
-SOURCES = ("pmd-glue/dpdk/*.c", "engine/**/*.c")
-HEADERS = ("pmd-glue/dpdk/*.h", "engine/**/*.h", "include/ioas/*.h", "include/uapi/linux/*.h")
+SOURCES = ("pmd-glue/dpdk/*.c", "pmd-glue/dpdk/lib/region.c", "engine/**/*.c")
+HEADERS = ("pmd-glue/dpdk/*.h", "pmd-glue/dpdk/lib/region.h", "engine/**/*.h", "include/ioas/*.h", "include/uapi/linux/*.h")
 LIBRARIES = ["-lrte_eal", "-lrte_ethdev", "-lrte_mempool", "-lrte_mbuf", "-lrte_ring",
              "-lrte_stack", "-lrte_bus_pci", "-lrte_bus_vdev", "-lpcap", "-lurcu-bp",
              "-lurcu-common"]
