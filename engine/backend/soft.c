@@ -77,6 +77,7 @@ static int soft_open(struct diag *diag, const char *options, struct be **out)
 	be->kernel_fd = eventfd(0, EFD_CLOEXEC);
 	ret = be->kernel_fd < 0 ? diag_fail(diag, -errno, "soft: eventfd: %s", strerror(errno))
 				: soft_options_parse(diag, options, &be->options);
+	be->pins.lazy = !be->options.pin;
 	soft_requests_init(&be->requests, be->options.requests);
 	for (unsigned int i = 0; !ret && i < be->options.units; i++) {
 		ret = soft_unit_create(&be->options, &be->units[i]);

@@ -31,6 +31,7 @@ static const struct option table[] = {
 	{ OPTION(call_ns), .initial = 0, .min = 0, .max = 1000000000 },
 	{ OPTION(aperture_bits), .initial = 48, .min = 32, .max = 48 },
 	{ OPTION(max_maps), .initial = 0, .min = 0, .max = UINT32_MAX },
+	{ OPTION(pin), .initial = 1, .min = 0, .max = 1 },
 };
 
 #define OPTION_COUNT (sizeof(table) / sizeof(table[0]))

@@ -28,6 +28,7 @@ struct soft_options {
 	uint64_t call_ns;
 	uint64_t aperture_bits;
 	uint64_t max_maps;
+	uint64_t pin;
 	uint64_t broken; /* enum soft_break */
 };
 

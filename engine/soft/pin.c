@@ -100,15 +100,16 @@ static int lock_memory(struct soft_pins *pins, struct diag *diag, void *va, uint
 static int add(struct soft_pins *pins, struct diag *diag, struct soft_pin *pin, void *va,
 	       uint64_t bytes, bool hugetlb)
 {
-	int ret;
+	int ret = 0;
 
 	pin->extent.start = (uintptr_t)va;
 	pin->extent.last = (uintptr_t)va + bytes - 1;
-	pin->locked = !hugetlb;
+	pin->locked = !hugetlb && !pins->lazy;
 	if (extents_overlap(&pins->extents, pin->extent.start, pin->extent.last))
 		return diag_fail(diag, -EEXIST, "soft: memory at %p overlaps registered memory",
 				 va);
-	ret = populate(diag, va, bytes);
+	if (!pins->lazy)
+		ret = populate(diag, va, bytes);
 	if (!ret && pin->locked)
 		ret = lock_memory(pins, diag, va, bytes);
 	if (ret)

@@ -27,6 +27,7 @@ struct soft_pins {
 	pthread_rwlock_t lock;
 	struct extents extents;
 	uint64_t locked_bytes;
+	bool lazy; /* nothing is faulted in or locked */
 };
 
 void soft_pins_init(struct soft_pins *pins);

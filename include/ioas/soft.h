@@ -18,6 +18,9 @@
  *   call_ns=N [0]                         the same, however many descriptors are in it
  *   aperture_bits=N [48]                  width of KERNEL address spaces, 32..48
  *   max_maps=N [0]                        limit of live KERNEL mappings, 0 for none
+ *   pin=N [1]                             0: registered memory is neither faulted in nor locked, so
+ *                                         that it may be address space which is only reserved;
+ *                                         DMA faults pages in, as the program itself does
  *   break=KIND [none]                     for tests of the tests: "drop-inval" loses range
  *                                         invalidations, "drop-flush" loses full ones
  * A device is put on unit K by a name that ends in "@K"; the default is unit 0.

@@ -412,6 +412,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: iova_mix [OPERATIONS]\n");
 		return 2;
 	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("1..%u\n", count);
 	for (unsigned int i = 0; i < count; i++) {
 		uint64_t refused = 0;

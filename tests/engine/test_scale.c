@@ -221,6 +221,61 @@ static void one_tebibyte(void **state)
 	model_stop(&m);
 }
 
+/* Over the software IOMMU: reserved, and only what the device writes to gets memory. */
+static void one_tebibyte_reserved(void **state)
+{
+	const struct ioas_ctx_opts opts = { .size = sizeof(opts),
+					    .backend = "soft",
+					    .backend_options = "pin=0" };
+	const uint64_t total = GIB(1024), step = GIB(64) - PAGE;
+	struct ioas_stats stats;
+	struct ioas_queue *q;
+	struct ioas_ctx *ctx;
+	struct ioas_dev *dev;
+	struct ioas_mem *mem;
+	ioas_iova_t iova;
+	struct ioas *as;
+	uint64_t word, begin;
+	char *reserved, *va;
+
+	(void)state;
+	if (SANITIZED)
+		SKIP_TEST("sanitizers have the address space");
+	reserved = mmap(NULL, total + GIB(1), PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (reserved == MAP_FAILED)
+		SKIP_TEST("1 TiB cannot be reserved: vm.overcommit_memory or RLIMIT_AS");
+	va = (char *)(((uintptr_t)reserved + GIB(1) - 1) & ~(GIB(1) - 1));
+	assert_int_equal(ioas_ctx_open(&opts, &ctx), 0);
+	as = space_new(ctx, &kernel_flavour);
+	q = queue_new(as);
+	assert_int_equal(ioas_dev_bind(ctx, "nic", &dev), 0);
+	assert_int_equal(ioas_attach(as, dev), 0);
+	begin = now_ns();
+	assert_int_equal(ioas_mem_register(ctx, va, total, &mem), 0);
+	assert_int_equal(ioas_map(q, va, total, IOAS_RW, &iova), 0);
+	printf("# 1 TiB over soft: %lu us to register and map\n", (now_ns() - begin) / 1000);
+	stats = stats_of(ctx);
+	assert_int_equal(stats.bytes_pinned, total);
+	assert_int_equal(stats.map_crossings, 1);
+	for (uint64_t at = 0; at < total; at += step) {
+		word = at | 1;
+		assert_int_equal(ioas_soft_dma_write(dev, iova + at, &word, sizeof(word)), 0);
+		assert_memory_equal(va + at, &word, sizeof(word));
+	}
+	word = 1;
+	assert_int_not_equal(ioas_soft_dma_write(dev, iova + total, &word, sizeof(word)), 0);
+	assert_int_equal(ioas_unmap(q, iova, total), 0);
+	assert_int_not_equal(ioas_soft_dma_write(dev, iova, &word, sizeof(word)), 0);
+	assert_int_equal(ioas_mem_free(mem), 0);
+	assert_int_equal(ioas_queue_destroy(q), 0);
+	assert_int_equal(ioas_detach(dev), 0);
+	assert_int_equal(ioas_dev_unbind(dev), 0);
+	assert_int_equal(ioas_destroy(as), 0);
+	assert_int_equal(ioas_ctx_close(ctx), 0);
+	munmap(reserved, total + GIB(1));
+}
+
 /* Of @count live ones, @some chosen at random are taken away and come back. Return: ns of each. */
 static double churn(struct regions *r, uint64_t count, uint64_t some, uint64_t *seed)
 {
@@ -372,6 +427,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(thousands_against_a_model),
 		cmocka_unit_test(one_tebibyte),
+		cmocka_unit_test(one_tebibyte_reserved),
 		cmocka_unit_test(a_million),
 		cmocka_unit_test(memory),
 		cmocka_unit_test(few_entries),

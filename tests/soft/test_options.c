@@ -20,6 +20,7 @@ static void defaults(void **state)
 		assert_int_equal(o.call_ns, 0);
 		assert_int_equal(o.aperture_bits, 48);
 		assert_int_equal(o.max_maps, 0);
+		assert_int_equal(o.pin, 1);
 		assert_int_equal(o.broken, SOFT_BREAK_NONE);
 	}
 }
@@ -34,7 +35,7 @@ static void all_of_them(void **state)
 	assert_int_equal(soft_options_parse(&diag,
 					    "iotlb_sets=1,iotlb_ways=32,psc_entries=2,units=16,"
 					    "faults=7,inval_ns=2000,call_ns=300,aperture_bits=39,"
-					    "max_maps=65535,break=drop-flush",
+					    "max_maps=65535,pin=0,break=drop-flush",
 					    &o),
 			 0);
 	assert_int_equal(o.iotlb_sets, 1);
@@ -46,6 +47,7 @@ static void all_of_them(void **state)
 	assert_int_equal(o.call_ns, 300);
 	assert_int_equal(o.aperture_bits, 39);
 	assert_int_equal(o.max_maps, 65535);
+	assert_int_equal(o.pin, 0);
 	assert_int_equal(o.broken, SOFT_BREAK_DROP_FLUSH);
 }
 
@@ -70,6 +72,7 @@ static void errors_name_the_key(void **state)
 		{ "aperture_bits=49", "aperture_bits" },
 		{ "inval_ns=1000000001", "inval_ns" },
 		{ "max_maps=4294967296", "max_maps" },
+		{ "pin=2", "pin" },
 		{ "break=drop", "break" },
 		{ "break", "break" },
 		{ "Units=1", "Units" },
