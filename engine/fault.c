@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Faults: from the backend into a bounded ring, from there to who polls or to the callback. */
 #include "objects.h"
+#include "trace.h"
 
 #include <errno.h>
 
@@ -9,6 +10,7 @@
 /* faults.lock is held. */
 static void put(struct faults *faults, const struct be_fault *fault)
 {
+	TRACE(fault, fault->dev, fault->iova, fault->reason, fault->prot);
 	faults->stopped++;
 	if (faults->count == FAULTS_MAX) {
 		faults->lost++;

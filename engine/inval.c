@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Group commit; see inval.h for the protocol and its ordering. */
 #include "inval.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -202,6 +203,7 @@ static int send(struct inval *inval, struct inval_lane *lane, const struct batch
 		at += some;
 	}
 	count(&lane->counters.crossings, crossings);
+	TRACE(commit, inval->space, batch->everything, batch->count, crossings, ret);
 	if (ret)
 		return ret;
 	count(&lane->counters.commits, 1);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The hot calls of map.h: what is common to all kinds, then the kind's own file. */
 #include "objects.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -72,6 +73,7 @@ static int map_batch(struct ioas_queue *q, struct ioas_seg *segs, unsigned int c
 	ret = check_flags(q, flags) ?: check_segs(q, segs, count, flags);
 	if (ret)
 		return ret;
+	TRACE(map, q, segs, count, flags);
 	if (q->as->kind == IOAS_KIND_USER)
 		return user_map_batch(q, segs, count, flags, false);
 	if (q->as->kind == IOAS_KIND_KERNEL)
@@ -125,6 +127,7 @@ int ioas_map_sg(struct ioas_queue *q, struct ioas_seg *segs, unsigned int count,
 					  (uint64_t)*iova, total, q->as->page_mask + 1);
 		segs[0].iova = *iova;
 	}
+	TRACE(map, q, segs, count, flags);
 	ret = user_map_batch(q, segs, count, flags, true);
 	if (!ret)
 		*iova = segs[0].iova;
@@ -142,6 +145,7 @@ static int unmap_batch(struct ioas_queue *q, const struct ioas_seg *segs, unsign
 					  ": zero, not whole pages of %u, or overflows",
 					  i, (uint64_t)segs[i].iova, segs[i].bytes,
 					  q->as->page_mask + 1);
+	TRACE(unmap, q, segs, count);
 	if (q->as->kind == IOAS_KIND_USER)
 		return user_unmap_batch(q, segs, count);
 	if (q->as->kind == IOAS_KIND_KERNEL)

@@ -4,6 +4,7 @@
  * own. Pinned and accounted once, by the backend; registered by virtual address.
  */
 #include "objects.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -140,13 +141,17 @@ static int mem_add(struct ioas_mem *mem, const struct be_saved *saved)
 	ret = pin(mem->ctx, &attr, &mem->be_mem);
 	if (ret)
 		registry_remove(mem);
+	TRACE(mem_add, mem, attr.va, attr.bytes, ret);
 	return ret;
 }
 
 /* ctx->lock is held. */
 static void mem_remove(struct ioas_mem *mem)
 {
-	unpin(mem->ctx, mem->be_mem, mem_bytes(mem));
+	const uint64_t bytes = mem_bytes(mem);
+
+	TRACE(mem_del, mem, mem->range.start, bytes);
+	unpin(mem->ctx, mem->be_mem, bytes);
 	registry_remove(mem);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Queues: a thread's handle, its pending invalidations, and the units that wait for them. */
 #include "objects.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,6 +18,7 @@ int queue_fail(struct ioas_queue *q, int code, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(q->error, sizeof(q->error), format, args);
 	va_end(args);
+	TRACE(error, q, code, q->error);
 	q->missed = NULL;
 	return code;
 }
@@ -76,6 +78,7 @@ int ioas_queue_create(struct ioas *as, struct ioas_queue **out)
 						: "no memory for a queue (of %d)",
 				 QUEUES_MAX);
 	}
+	TRACE(queue_create, q, as);
 	*out = q;
 	return 0;
 }
@@ -205,6 +208,7 @@ int ioas_flush(struct ioas_queue *q)
 {
 	if (!queue_is_mine(q))
 		return queue_not_owner(q);
+	TRACE(flush, q);
 	return flush(q);
 }
 

@@ -5,6 +5,7 @@
  * step on is told. See regcache.h.
  */
 #include "regcache.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -153,6 +154,7 @@ static unsigned int evict(struct ioas_regcache *cache, uint64_t bytes)
 			break;
 	}
 	cache->stats.evictions += count;
+	TRACE(regcache_evict, cache, count, sum);
 	return count;
 }
 
@@ -374,6 +376,7 @@ static int fill(struct ioas_queue *q, uint64_t va, uint64_t bytes, struct ioas_r
 		grow = false;
 	}
 	cache->stats.misses++;
+	TRACE(regcache_miss, cache, va, bytes, ret);
 	return ret;
 }
 

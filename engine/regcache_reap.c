@@ -4,6 +4,7 @@
  * more, unmapped in one batch. Its thread does so when nobody else comes by. See regcache.h.
  */
 #include "regcache.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -60,6 +61,7 @@ unsigned int regcache_kill_range(struct ioas_regcache *cache, uint64_t start, ui
 		regcache_kill(cache, (struct reg_record *)extent);
 		count++;
 	}
+	TRACE(regcache_invalidate, cache, start, last, count);
 	return count;
 }
 

@@ -10,6 +10,7 @@
  * themselves.
  */
 #include "objects.h"
+#include "trace.h"
 
 #include <errno.h>
 
@@ -37,6 +38,7 @@ static bool serve(struct ioas_ctx *ctx, const struct be_request *from)
 	requests->as = NULL;
 	requests->dev = NULL;
 	pthread_cond_broadcast(&requests->idle);
+	TRACE(page_request, as, request.dev, from->iova, from->prot, ret);
 	return !ret;
 }
 

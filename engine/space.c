@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Address spaces: creation, destruction, and the parent that is made when none is given. */
 #include "kernel_map.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -337,6 +338,7 @@ static void unmake(struct ioas *as)
 		service_remove(as);
 	if (as->request_queue) /* nothing has been unmapped through it */
 		ioas_queue_destroy(as->request_queue);
+	TRACE(space_destroy, as);
 	if (as->kind == IOAS_KIND_KERNEL && as->be_space)
 		kernel_unmap_all(as);
 	pthread_mutex_lock(&ctx->lock);
@@ -393,6 +395,7 @@ static int make(struct ioas_ctx *ctx, const struct ioas_opts *opts, const struct
 		unmake(as);
 		return ret;
 	}
+	TRACE(space_create, as, as->be_space, as->kind, as->mode);
 	*out = as;
 	return 0;
 }
