@@ -12,7 +12,9 @@
  * since: the usual protocol of mmu_interval_read_begin(). Tables are allocated without waiting,
  * since reclaim may call the notifier.
  */
+#include <linux/delay.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -335,6 +337,21 @@ static int kioas_block_enter(struct kioas_block *block)
 	return kioas_block_map(block);
 }
 
+#ifdef CONFIG_FAULT_INJECTION
+static unsigned int kioas_fill_delay_ms;
+module_param_named(fill_delay_ms, kioas_fill_delay_ms, uint, 0600);
+MODULE_PARM_DESC(fill_delay_ms, "For tests: a fill waits so long between pin and map");
+
+static void kioas_fill_delay(void)
+{
+	msleep(kioas_fill_delay_ms);
+}
+#else
+static void kioas_fill_delay(void)
+{
+}
+#endif
+
 static int kioas_block_try(struct kioas_block *block, bool fault)
 {
 	struct kioas_mirror *mirror = block->window->mirror;
@@ -345,6 +362,7 @@ static int kioas_block_try(struct kioas_block *block, bool fault)
 
 	kioas_block_clean(block, false);
 	ret = kioas_block_pin(block, fault);
+	kioas_fill_delay();
 	mutex_lock(&block->lock);
 	retry = mmu_interval_read_retry(&block->notifier, seq);
 	if (!retry)

@@ -25,6 +25,9 @@
 #define KIOAS_HAS_KVM 0
 #endif
 
+/* 6.5 tells of what goes by its addresses, before it was the slot; and registering can fail. */
+#define KIOAS_KVM_TELLS_REGIONS (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0))
+
 /* 6.3 gave iommu_map() its last argument. */
 static inline int kioas_iommu_map(struct iommu_domain *domain, unsigned long iova,
 				  phys_addr_t paddr, size_t size, int prot)

@@ -5,8 +5,8 @@
  *
  * The kernel's own sharing of page tables, iommu_sva_bind_device(), is not used. It gives a PASID
  * of the device to the process, and wants a device that has PASIDs and whose page requests the
- * IOMMU serves: a device without has max_pasids 0, and the call fails with EOPNOTSUPP (6.1) or
- * ENOSPC (7.3: iommu_alloc_mm_data()). Devices cannot be attached with a PASID here.
+ * IOMMU serves. For one without it returns EOPNOTSUPP (6.1) or ENOSPC (7.3: max_pasids is 0, see
+ * iommu_alloc_mm_data()); both were seen with edu. Devices cannot be attached with a PASID here.
  */
 #include <linux/sched.h>
 

@@ -83,7 +83,7 @@ static void kioas_kvm_removed(struct kvm_page_track_notifier_node *node, gfn_t f
 	mutex_unlock(&kvm->mirror->lock);
 }
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+#if KIOAS_KVM_TELLS_REGIONS
 static void kioas_kvm_flush(gfn_t gfn, unsigned long pages,
 			    struct kvm_page_track_notifier_node *node)
 {

@@ -415,7 +415,8 @@ struct ioasid_alloc_cpu {
  * slot that it gets comes with the next IOASID_INVALIDATE_CACHE, of whatever range, or attach
  * (ERANGE: devices cannot use all of it). Slots that are read-only are for reading only. Addresses
  * without a slot are not mapped, nor are those of system management mode. The space keeps the
- * machine alive. IOASID_MAP_DMA is not to be had (EINVAL).
+ * machine alive. From Linux 6.5 on KVM refuses to move slots of a machine that such a space follows
+ * (EINVAL): delete them and add them. IOASID_MAP_DMA is not to be had (EINVAL).
  *
  * Without: IOASID_MAP_DMA by the same process makes a slot, and IOASID_UNMAP_DMA takes it away. The
  * memory need not be there, and cannot be IOASID_MAP_REGISTERED.

@@ -188,6 +188,55 @@ static void undo_mirror(struct world *world)
 	undo_alloc(world);
 }
 
+/* A slot of a machine, likewise. */
+static int do_slot(struct world *world)
+{
+	int ret = kioas_alloc_vm(world->lab.fd, -1, &world->made);
+
+	if (ret)
+		return ret;
+	ret = kioas_map_one(world->lab.fd, world->made, (uintptr_t)world->low, world->low,
+			    PAGES * PAGE, RW);
+	ret = ret ?: kioas_attach(world->lab.fd, world->lab.dev_id, world->made);
+	if (ret)
+		undo_alloc(world);
+	return ret;
+}
+
+/* One that comes while the device is attached. */
+static int do_late_slot(struct world *world)
+{
+	return kioas_map_one(world->lab.fd, world->made, IOVA, world->low, PAGES * PAGE, RW);
+}
+
+static void undo_late_slot(struct world *world)
+{
+	struct ioasid_lookup lookup;
+
+	for (int i = 0; i < PAGES; i++)
+		CHECK(kioas_lookup(world->lab.fd, world->made, IOVA + i * PAGE, &lookup) == 0);
+	CHECK(kioas_unmap_one(world->lab.fd, world->made, IOVA, PAGES * PAGE) == 0);
+}
+
+/* Into a space that has no table yet: it is made, and filled. */
+static int do_attach(struct world *world)
+{
+	return kioas_attach(world->lab.fd, world->lab.dev_id, world->made);
+}
+
+static void prepare_attach(struct world *world)
+{
+	world->made = kioas_space(world->lab.fd, IOASID_KIND_KERNEL, 0);
+	CHECK(kioas_map(world->lab.fd, world->made, world->entries, PAGES) == 0);
+}
+
+static void undo_attach(struct world *world)
+{
+	CHECK(kioas_attach(world->lab.fd, world->lab.dev_id, world->identity) == 0);
+	undo_alloc(world);
+	prepare_attach(world);
+}
+
 static void undo_nothing(struct world *world)
 {
 }
@@ -293,7 +342,11 @@ int main(void)
 				 map = { "map", do_map, undo_map },
 				 map_child = { "map in a child", do_map_child, undo_map_child },
 				 memory = { "register", do_register, undo_register },
-				 mirror = { "mirror", do_mirror, undo_mirror };
+				 mirror = { "mirror", do_mirror, undo_mirror },
+				 slot = { "a slot", do_slot, undo_mirror },
+				 late_slot = { "a slot that comes late", do_late_slot,
+					       undo_late_slot },
+				 attach_step = { "attach", do_attach, undo_attach };
 	static struct world world;
 	struct kioas_lab *lab = &world.lab;
 	uint8_t *page;
@@ -333,6 +386,14 @@ int main(void)
 	check(&world, &memory);
 	lab_step("memory that is mirrored");
 	check(&world, &mirror);
+	check(&world, &slot);
+	CHECK(do_slot(&world) == 0);
+	check(&world, &late_slot);
+	undo_mirror(&world);
+	lab_step("attach, to a table that has to be made");
+	prepare_attach(&world);
+	check(&world, &attach_step);
+	undo_alloc(&world);
 
 	lab_step("after all that, the device reaches what it should");
 	attach(&world, world.child);

@@ -7,9 +7,11 @@
  *	kioas_fuzz [SECONDS [SEED]]
  */
 #include "kioas_lab.h"
+#include "machine.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -39,6 +41,7 @@ struct fuzzer {
 	uint64_t state;
 	int fd;
 	int device_fd;
+	int machine_fd; /* of KVM, or -1 */
 	uint8_t *memory;
 	struct tally *tally;
 	uint8_t *ring; /* mapped, or NULL */
@@ -229,7 +232,11 @@ static void fill_alloc(struct fuzzer *fuzzer, union command *command, unsigned i
 		};
 		alloc->data_len = sizeof(array[which].cpu);
 	} else if (alloc->kind == IOASID_KIND_VM) {
-		array[which].vm = (struct ioasid_alloc_vm){ .vm_fd = fuzzer->device_fd };
+		array[which].vm = (struct ioasid_alloc_vm){
+			.vm_fd = once_in(fuzzer, 2)   ? -1
+				 : once_in(fuzzer, 8) ? (int)below(fuzzer, 8)
+						      : fuzzer->machine_fd,
+		};
 		alloc->data_len = sizeof(array[which].vm);
 	}
 	if (alloc->data_len)
@@ -241,7 +248,7 @@ static uint32_t fill(struct fuzzer *fuzzer, union command *command, unsigned lon
 {
 	switch (call) {
 	case IOASID_CHECK_EXTENSION:
-		command->check.extension = below(fuzzer, 12);
+		command->check.extension = below(fuzzer, 13);
 		return sizeof(command->check);
 	case IOASID_KIND_GET_INFO:
 		command->kind.kind = below(fuzzer, 8);
@@ -366,6 +373,20 @@ static void one_call(struct fuzzer *fuzzer, unsigned int which)
 	fuzzer->tally->done[nr] += !ret;
 }
 
+/* So does a machine that the process runs. */
+static void change_machine(struct fuzzer *fuzzer)
+{
+	const struct kvm_userspace_memory_region region = {
+		.slot = below(fuzzer, MACHINE_SLOTS),
+		.flags = once_in(fuzzer, 8) ? KVM_MEM_READONLY : 0,
+		.guest_phys_addr = iova(fuzzer),
+		.memory_size = once_in(fuzzer, 3) ? 0 : length(fuzzer),
+		.userspace_addr = address(fuzzer),
+	};
+
+	ioctl(fuzzer->machine_fd, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
 #define RING_ENTRIES 64
 #define RING_BYTES   (2 * PAGE)
 
@@ -434,6 +455,9 @@ static void open_own_file(struct fuzzer *fuzzer)
 	    !kioas_alloc_user(fd, IOASID_FORMAT_X86_64_L4, space,
 			      FIRST_IOVA + below(fuzzer, 512) * PAGE, &child))
 		kioas_attach(fd, dev_id, child);
+	if (once_in(fuzzer, 3) &&
+	    !kioas_alloc_vm(fd, once_in(fuzzer, 2) ? -1 : fuzzer->machine_fd, &space))
+		kioas_attach(fd, dev_id, space);
 	kioas_control(fd, dev_id, IOASID_DEVICE_MASTER_ON);
 	open_ring(fuzzer);
 }
@@ -450,6 +474,8 @@ static void *fuzz_thread(void *argument)
 			change_memory(fuzzer);
 		if (once_in(fuzzer, 64))
 			change_tables(fuzzer);
+		if (fuzzer->machine_fd >= 0 && once_in(fuzzer, 32))
+			change_machine(fuzzer);
 		if (fuzzer->ring && once_in(fuzzer, 4))
 			change_ring(fuzzer);
 		if (once_in(fuzzer, 128) && read(fuzzer->fd, event, below(fuzzer, 512)) < 0 &&
@@ -472,6 +498,8 @@ static _Noreturn void fuzz_process(struct tally *tally, int shared_fd, uint64_t 
 	static const char *const devices[THREADS] = { "edu", "group0", "group1", "group2" };
 	static struct job jobs[THREADS];
 	uint8_t *memory = lab_buffer(MEMORY, 0, 1);
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int machine_fd = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
 	pthread_t thread;
 
 	for (unsigned int i = 0; i < THREADS; i++) {
@@ -482,6 +510,7 @@ static _Noreturn void fuzz_process(struct tally *tally, int shared_fd, uint64_t 
 			.state = seed * 0x9e3779b97f4a7c15 + i + 1,
 			.fd = shared_fd,
 			.device_fd = kioas_open_device(device),
+			.machine_fd = machine_fd,
 			.memory = memory,
 			.tally = tally,
 		};
@@ -559,6 +588,11 @@ int main(int argc, char **argv)
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	CHECK(fuzzer.tally != MAP_FAILED);
 	CHECK(fcntl(fuzzer.fd, F_SETFL, O_NONBLOCK) == 0);
+	if (kioas_extension(fuzzer.fd, IOASID_EXT_KVM)) {
+		struct machine machine = machine_create(true); /* KVM is loaded then */
+
+		machine_close(&machine);
+	}
 	printf("    seed %llu, %d s\n", (unsigned long long)seed, seconds);
 	kill_at_random(&fuzzer, now_ms() + seconds * 1000);
 	for (unsigned int nr = 0; nr < CALLS; nr++) {

@@ -4,6 +4,7 @@
 
 #include "kioas_lab.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <string.h>
@@ -61,7 +62,7 @@ void machine_close(struct machine *machine)
 		machine_forget(machine);
 }
 
-static void set_region(struct machine *machine, unsigned int slot)
+static int try_region(const struct machine *machine, unsigned int slot)
 {
 	const struct machine_slot *have = &machine->slots[slot];
 	const struct kvm_userspace_memory_region region = {
@@ -72,7 +73,27 @@ static void set_region(struct machine *machine, unsigned int slot)
 		.userspace_addr = (uintptr_t)have->memory,
 	};
 
-	CHECK(ioctl(machine->fd, KVM_SET_USER_MEMORY_REGION, &region) == 0);
+	return ioctl(machine->fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
+}
+
+static void set_region(const struct machine *machine, unsigned int slot)
+{
+	CHECK(try_region(machine, slot) == 0);
+}
+
+/* From 6.5 on KVM refuses that while there is a tracker. */
+static void move_region(struct machine *machine, unsigned int slot, uint64_t gpa)
+{
+	const struct machine_slot old = machine->slots[slot];
+	int ret;
+
+	machine->slots[slot].gpa = gpa;
+	ret = try_region(machine, slot);
+	CHECK(!ret || ret == -EINVAL);
+	if (!ret)
+		return;
+	machine_delete(machine, slot);
+	machine_set(machine, slot, gpa, old.memory, old.bytes, old.read_only);
 }
 
 static void map_slot(const struct machine *machine, const struct machine_slot *slot)
@@ -107,13 +128,13 @@ void machine_delete(struct machine *machine, unsigned int slot)
 
 void machine_move(struct machine *machine, unsigned int slot, uint64_t gpa)
 {
-	if (machine->fd < 0)
-		unmap_slot(machine, &machine->slots[slot]);
+	if (machine->fd >= 0) {
+		move_region(machine, slot, gpa);
+		return;
+	}
+	unmap_slot(machine, &machine->slots[slot]);
 	machine->slots[slot].gpa = gpa;
-	if (machine->fd >= 0)
-		set_region(machine, slot);
-	else
-		map_slot(machine, &machine->slots[slot]);
+	map_slot(machine, &machine->slots[slot]);
 }
 
 /* Runs from GUEST_CODE to a HLT, on a processor of its own. */

@@ -33,7 +33,14 @@ ARCHITECTURES = {
 
 
 def stock():
-    return Artifact("kernel-stock-6.1", [STOCK_RECIPE, STOCK_MODULES], make_stock)
+    return Artifact("kernel-stock-6.1", [STOCK_RECIPE, STOCK_MODULES],
+                    lambda path: make_stock(path, "bookworm", "linux-image-amd64"))
+
+
+def stock_612():
+    """Debian 13's kernel as Debian 12 gets it: the same source, and headers that its compiler takes."""
+    return Artifact("kernel-stock-6.12", [STOCK_RECIPE, STOCK_MODULES],
+                    lambda path: make_stock(path, "bookworm-backports", "linux-image-6.12-amd64"))
 
 
 def own(arch, variant=None):
@@ -48,11 +55,11 @@ def source():
     return Artifact("linux-source", [SOURCE_RECIPE, SOURCE_PACKAGE], make_source)
 
 
-def make_stock(path):
+def make_stock(path, suite, package):
     """Debian's kernel as it is, unpacked; and its headers, for modules of our own."""
     unpacked = path / "unpacked"
-    with Suite("bookworm") as suite:
-        [image] = [name for name in suite.depends("linux-image-amd64")
+    with Suite(suite) as suite:
+        [image] = [name for name in suite.depends(package)
                    if name.startswith("linux-image-")]
         release = image.removeprefix("linux-image-")
         headers = f"linux-headers-{release}"
@@ -87,6 +94,8 @@ def keep_modules(full, target, names):
         for file in wanted:
             (target / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(full / file, target / file)
+            if file.endswith(".xz"):
+                run(["xz", "-df", target / file])
     for name in ("modules.builtin", "modules.order"):
         shutil.copy(full / name, target / name)
 

@@ -172,6 +172,8 @@ def all_machines():
     machines = [
         Machine("x86-type1", "VT-d, VFIO type1; Debian's kernel 6.1, QEMU 7.2",
                 "x86", kernels.stock(), X86_APPEND, "ttyS0", "ttyS1", VTD),
+        Machine("x86-stock-6.12", "as x86-type1, but Debian 13's kernel 6.12",
+                "x86", kernels.stock_612(), X86_APPEND, "ttyS0", "ttyS1", VTD),
         Machine("x86-iommufd", "VT-d, iommufd, VFIO cdev and type1, mock IOMMU; own kernel 7.3, "
                 "QEMU 7.2",
                 "x86", kernels.own("x86"), X86_APPEND, "ttyS0", "ttyS1", VTD),
