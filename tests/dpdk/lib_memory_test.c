@@ -111,6 +111,55 @@ static void races(void)
 	      turns);
 }
 
+/*
+ * The same, made sure: EAL gets and gives back memory just before events are registered, and just
+ * after, whatever the library does around that.
+ */
+static void *early[2], *late[2]; /* the first of each is given back then, the second got */
+static bool in_between;
+
+int __real_rte_mem_event_callback_register(const char *name, rte_mem_event_callback_t event,
+					   void *arg);
+int __wrap_rte_mem_event_callback_register(const char *name, rte_mem_event_callback_t event,
+					   void *arg);
+
+static void change(void **blocks)
+{
+	blocks[1] = rte_malloc(NULL, 5 * MIB, 0);
+	CHECK(blocks[1] != NULL, "5 MiB");
+	rte_free(blocks[0]); /* after that, or its pages would serve again */
+}
+
+int __wrap_rte_mem_event_callback_register(const char *name, rte_mem_event_callback_t event,
+					   void *arg)
+{
+	int rc;
+
+	if (in_between)
+		change(early);
+	rc = __real_rte_mem_event_callback_register(name, event, arg);
+	if (in_between)
+		change(late);
+	return rc;
+}
+
+static void between(void)
+{
+	struct ioas_dpdk *glue;
+
+	early[0] = rte_malloc(NULL, 7 * MIB, 0);
+	late[0] = rte_malloc(NULL, 9 * MIB, 0);
+	in_between = true;
+	glue = rig_open(NULL);
+	in_between = false;
+	rig_check_follows(glue, 0);
+	CHECK(rig_stats(glue).events > 0, "nothing came between");
+	rte_free(early[1]);
+	rte_free(late[1]);
+	rig_check_follows(glue, 0);
+	rig_close(glue);
+}
+
 /* A heap of the application's own memory is EAL's. */
 static void heap(void)
 {
@@ -310,6 +359,7 @@ static const struct rig_case cases[] = {
 	{ "grows", grows },
 	{ "keeps", keeps },
 	{ "races", races },
+	{ "between", between },
 	{ "heap", heap },
 	{ "external", external },
 	{ "bad_map", bad_map },

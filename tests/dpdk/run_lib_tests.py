@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 
 from ioas_testpmd import Problem, reserve_hugepages  # noqa: E402
 
-MEMORY = "follows,grows,races,heap,external,bad_map,fails,registers,keeps"
+MEMORY = "follows,grows,between,races,heap,external,bad_map,fails,registers,keeps"
 USE = "options,busy,devices,queues,quiescent,mbufs,pinned,faults,left_open"
 STILL = "follows,external,bad_map"  # of memory that never changes
 IN_MEMORY = ["--in-memory"]
@@ -34,7 +34,7 @@ RUNS = [
      ["HUGETLBFS", "--iova-mode=va", "--single-file-segments"]),
     ("VA, legacy memory", "memory", STILL, ["HUGETLBFS", "--iova-mode=va", "--legacy-mem", "-m", "64"]),
     ("VA, no huge pages", "memory", STILL, ["--no-huge", "--iova-mode=va", "-m", "64"]),
-    ("PA", "memory", "follows,grows,races,no_physical", [*IN_MEMORY, "--iova-mode=pa"]),
+    ("PA", "memory", "follows,grows,between,races,no_physical", [*IN_MEMORY, "--iova-mode=pa"]),
     ("PA, legacy memory", "memory", "follows", ["HUGETLBFS", "--iova-mode=pa", "--legacy-mem", "-m", "64"]),
     ("use", "use", USE, [*IN_MEMORY, "--iova-mode=va"]),
     ("use", "use", "telemetry", [*IN_MEMORY, "--iova-mode=va", "TELEMETRY"]),
