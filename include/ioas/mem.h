@@ -53,9 +53,10 @@ int ioas_mem_register(struct ioas_ctx *ctx, void *va, size_t bytes, struct ioas_
 /**
  * ioas_mem_free - release memory
  *
- * Returns after a completed invalidation covers every address space that could reach it (I1).
- * Return: 0; -EBUSY while it is mapped somewhere: ioas_ctx_error() gives the IOVA. Nothing is
- * changed then.
+ * Returns after a completed invalidation covers every address space that could reach it (I1). What
+ * it costs does not depend on how much else is registered; but where USER spaces have the library's
+ * own parent, it walks all of their tables and waits for readers, which takes milliseconds. Return:
+ * 0; -EBUSY while it is mapped somewhere: ioas_ctx_error() gives the IOVA. Nothing is changed then.
  */
 int ioas_mem_free(struct ioas_mem *mem);
 
