@@ -9,7 +9,6 @@
  * is promised of group commit: it does not fall.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include <ioas/ioas.h>
 #include <ioas/soft.h>
 
+#include "command.h"
 #include "objects.h"
 
 #define PAGE	    4096
@@ -57,15 +57,8 @@ struct worker {
 	int error;
 };
 
-struct cell {
-	double rate;  /* unmaps per second, of all threads */
-	double calls; /* invalidation requests per unmap */
-};
-
-struct result {
-	unsigned int cost;
-	struct cell cells[POLICIES][THREAD_COUNTS];
-};
+/* By cost. */
+static struct curve_point points[COSTS_MAX][POLICIES][THREAD_COUNTS];
 
 /* One page of the thread's own, again and again. */
 
@@ -194,7 +187,7 @@ static int run_workers(struct job *job, unsigned int threads, double time, uint6
 
 /* Every unmap must have been covered by a request: the model's waits are what it has completed. */
 static int measure(unsigned int policy, unsigned int cost, unsigned int threads, double time,
-		   struct cell *cell)
+		   struct curve_point *point)
 {
 	struct ioas_soft_stats stats = { .size = sizeof(stats) };
 	struct job job = { .policy = policy };
@@ -210,159 +203,102 @@ static int measure(unsigned int policy, unsigned int cost, unsigned int threads,
 	if (!unmaps || stats.waits > unmaps || stats.descriptors < stats.waits ||
 	    (policy == PER_THREAD && stats.waits != unmaps))
 		return -EPROTO;
-	cell->rate = unmaps / took;
-	cell->calls = (double)stats.waits / unmaps;
+	*point = (struct curve_point){
+		.policy = policy_names[policy],
+		.call_ns = cost,
+		.threads = threads,
+		.rate = unmaps / took,
+		.calls = (double)stats.waits / unmaps,
+	};
 	return 0;
 }
 
 static int compare(const void *a, const void *b)
 {
-	const struct cell *one = a, *other = b;
+	const struct curve_point *one = a, *other = b;
 
 	return one->rate < other->rate ? -1 : one->rate > other->rate;
 }
 
-/* Rounds are interleaved, so that all cells meet the same disturbances; the medians count. */
-static int measure_all(struct result *result, double time)
+/* Rounds are interleaved, so that all points meet the same disturbances; the medians count. */
+static int measure_all(unsigned int cost, double time, struct curve_point (*out)[THREAD_COUNTS])
 {
-	struct cell samples[POLICIES][THREAD_COUNTS][ROUNDS];
+	struct curve_point samples[POLICIES][THREAD_COUNTS][ROUNDS];
 
-	for (unsigned int round = 0; round < ROUNDS; round++)
-		for (unsigned int n = 0; n < THREAD_COUNTS; n++)
-			for (unsigned int policy = 0; policy < POLICIES; policy++) {
-				int ret = measure(policy, result->cost, thread_counts[n], time,
-						  &samples[policy][n][round]);
+	for (unsigned int i = 0; i < ROUNDS * THREAD_COUNTS * POLICIES; i++) {
+		const unsigned int policy = i % POLICIES, n = i / POLICIES % THREAD_COUNTS;
+		int ret = measure(policy, cost, thread_counts[n], time,
+				  &samples[policy][n][i / POLICIES / THREAD_COUNTS]);
 
-				if (ret) {
-					fprintf(stderr, "%s, %u threads: %s\n",
-						policy_names[policy], thread_counts[n],
-						strerror(-ret));
-					return ret;
-				}
-			}
-	for (unsigned int policy = 0; policy < POLICIES; policy++)
-		for (unsigned int n = 0; n < THREAD_COUNTS; n++) {
-			qsort(samples[policy][n], ROUNDS, sizeof(struct cell), compare);
-			result->cells[policy][n] = samples[policy][n][ROUNDS / 2];
+		if (ret) {
+			fprintf(stderr, "%s, %u threads: %s\n", policy_names[policy],
+				thread_counts[n], strerror(-ret));
+			return 2;
 		}
+	}
+	for (unsigned int i = 0; i < THREAD_COUNTS * POLICIES; i++) {
+		struct curve_point *of = samples[i % POLICIES][i / POLICIES];
+
+		qsort(of, ROUNDS, sizeof(*of), compare);
+		out[i % POLICIES][i / POLICIES] = of[ROUNDS / 2];
+	}
 	return 0;
 }
 
-static void print(const struct result *result)
+static void print(const struct curve_point (*of)[THREAD_COUNTS])
 {
 	for (unsigned int n = 0; n < THREAD_COUNTS; n++) {
-		const struct cell *group = &result->cells[GROUP][n];
-		const struct cell *alone = &result->cells[PER_THREAD][n];
+		const struct curve_point *group = &of[GROUP][n], *alone = &of[PER_THREAD][n];
 
-		printf("%9u %8u %14.0f %8.3f %14.0f %8.2f\n", result->cost, thread_counts[n],
+		printf("%9u %8u %14.0f %8.3f %14.0f %8.2f\n", group->call_ns, group->threads,
 		       group->rate, group->calls, alone->rate, group->rate / alone->rate);
 	}
 	fflush(stdout);
 }
 
-static int write_json(const char *path, const struct result *results, unsigned int count)
+static void name_cost(unsigned int cost)
 {
-	FILE *out = fopen(path, "w");
-	const char *between = "[\n";
-
-	if (!out) {
-		perror(path);
-		return -1;
-	}
-	for (unsigned int i = 0; i < count; i++)
-		for (unsigned int policy = 0; policy < POLICIES; policy++)
-			for (unsigned int n = 0; n < THREAD_COUNTS; n++) {
-				const struct cell *cell = &results[i].cells[policy][n];
-
-				fprintf(out,
-					"%s  {\"policy\": \"%s\", \"call_ns\": %u, \"threads\": %u,"
-					" \"unmaps_per_s\": %.1f, \"calls_per_unmap\": %.4f}",
-					between, policy_names[policy], results[i].cost,
-					thread_counts[n], cell->rate, cell->calls);
-				between = ",\n";
-			}
-	fprintf(out, "\n]\n");
-	return fclose(out);
+	printf("%u ns a call\n", points[cost][GROUP][0].call_ns);
 }
 
-/* Promises. */
-
-static bool never_falls(const struct result *result)
+static bool never_falls(unsigned int cost)
 {
+	const struct curve_point *group = points[cost][GROUP];
 	double best = 0;
 
-	if (result->cost < 5000)
-		return true;
-	for (unsigned int n = 0; n < THREAD_COUNTS; n++) {
-		double rate = result->cells[GROUP][n].rate;
-
-		if (rate < MAY_FALL * best)
+	for (unsigned int n = 0; n < THREAD_COUNTS && group->call_ns >= 5000; n++) {
+		if (group[n].rate < MAY_FALL * best)
 			return false;
-		if (rate > best)
-			best = rate;
+		if (group[n].rate > best)
+			best = group[n].rate;
 	}
 	return true;
 }
 
-static int promise(const char *text, bool (*holds)(const struct result *),
-		   const struct result *results, unsigned int count)
-{
-	bool ok = true;
-
-	for (unsigned int i = 0; i < count; i++)
-		if (!holds(&results[i])) {
-			printf("  not at %u ns a call\n", results[i].cost);
-			ok = false;
-		}
-	printf("%s: %s\n", ok ? "ok" : "FAIL", text);
-	return !ok;
-}
-
 static int run(const unsigned int *list, unsigned int count, double time, const char *json)
 {
-	struct result results[COSTS_MAX];
-	int failed = 0;
-
 	printf("  call_ns  threads    group commit calls/un-  a request each    ratio\n"
 	       "                     unmaps per s      map    unmaps per s\n");
 	for (unsigned int i = 0; i < count; i++) {
-		results[i] = (struct result){ .cost = list[i] };
-		if (measure_all(&results[i], time))
+		if (measure_all(list[i], time, points[i]))
 			return 2;
-		print(&results[i]);
+		print(points[i]);
 	}
 	printf("\n");
-	if (json && write_json(json, results, count))
+	if (json && curve_write(json, points[0][0], count * POLICIES * THREAD_COUNTS))
 		return 2;
-	failed +=
-		promise("group commit does not collapse as threads are added, from 5 us a call on",
-			never_falls, results, count);
-	return failed ? 1 : 0;
+	return command_promise("group commit does not collapse as threads are added, from 5 us on",
+			       count, never_falls, name_cost);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option words[] = {
-		{ "json", required_argument, NULL, 'j' },
-		{ "quick", no_argument, NULL, 'q' },
-		{ 0 },
-	};
-	const char *json = NULL;
-	bool quick = false;
-	int word;
+	struct command command;
 
-	while ((word = getopt_long(argc, argv, "", words, NULL)) != -1) {
-		if (word == 'j')
-			json = optarg;
-		else if (word == 'q')
-			quick = true;
-		else
-			optind = argc + 1;
-	}
-	if (optind != argc) {
-		fprintf(stderr, "usage: bench/collapse [--json FILE] [--quick]\n");
+	if (command_parse(argc, argv, "collapse", &command))
 		return 2;
-	}
-	return quick ? run(quick_costs, sizeof(quick_costs) / sizeof(quick_costs[0]), 0.04, json)
-		     : run(costs, sizeof(costs) / sizeof(costs[0]), 0.2, json);
+	if (command.quick)
+		return run(quick_costs, sizeof(quick_costs) / sizeof(quick_costs[0]), 0.04,
+			   command.json);
+	return run(costs, COSTS_MAX, 0.2, command.json);
 }

@@ -16,7 +16,6 @@
  * Each commit is checked: the range of its unmap has been in a request that began after it.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <ucontext.h>
 
@@ -24,6 +23,8 @@ static int sim_yield(void);
 #define sched_yield sim_yield
 #include "inval.c"
 #undef sched_yield
+
+#include "command.h"
 
 #define QUEUES_MAX  128
 #define STACK_BYTES (256 << 10)
@@ -170,13 +171,8 @@ static int start(struct coroutine *queue)
 	return 0;
 }
 
-struct cell {
-	double rate;  /* unmaps per second, of all queues */
-	double calls; /* requests per unmap */
-};
-
 static int simulate(unsigned int policy, unsigned int call_ns, unsigned int queues,
-		    struct cell *cell)
+		    struct curve_point *point)
 {
 	static const struct be_ops ops = { .name = "simulated", .invalidate = invalidate };
 	/* As the software IOMMU has them. */
@@ -209,57 +205,31 @@ static int simulate(unsigned int policy, unsigned int call_ns, unsigned int queu
 	inval_destroy(&sim.inval);
 	if (ret || sim.wrong)
 		return ret ?: -EPROTO;
-	cell->rate = unmaps / end * 1e9;
-	cell->calls = (double)sim.calls / unmaps;
+	*point = (struct curve_point){
+		.policy = policy_names[policy],
+		.call_ns = call_ns,
+		.threads = queues,
+		.rate = unmaps / end * 1e9,
+		.calls = (double)sim.calls / unmaps,
+	};
 	return 0;
 }
 
 /* The table and its promises. */
 
-static struct cell cells[COSTS][POLICIES][QUEUE_COUNTS];
+static struct curve_point points[COSTS][POLICIES][QUEUE_COUNTS];
 
-static int write_json(const char *path)
+static void name_cost(unsigned int cost)
 {
-	FILE *out = fopen(path, "w");
-	const char *between = "[\n";
-
-	if (!out) {
-		perror(path);
-		return -1;
-	}
-	for (unsigned int c = 0; c < COSTS; c++)
-		for (unsigned int policy = 0; policy < POLICIES; policy++)
-			for (unsigned int n = 0; n < QUEUE_COUNTS; n++) {
-				const struct cell *cell = &cells[c][policy][n];
-
-				fprintf(out,
-					"%s  {\"policy\": \"%s\", \"call_ns\": %u, \"threads\": %u,"
-					" \"unmaps_per_s\": %.1f, \"calls_per_unmap\": %.4f}",
-					between, policy_names[policy], costs[c], queue_counts[n],
-					cell->rate, cell->calls);
-				between = ",\n";
-			}
-	fprintf(out, "\n]\n");
-	return fclose(out);
-}
-
-static int promise(const char *text, bool (*holds)(unsigned int cost))
-{
-	bool ok = true;
-
-	for (unsigned int c = 0; c < COSTS; c++)
-		if (!holds(c)) {
-			printf("  not at %u ns a call\n", costs[c]);
-			ok = false;
-		}
-	printf("%s: %s\n", ok ? "ok" : "FAIL", text);
-	return !ok;
+	printf("%u ns a call\n", costs[cost]);
 }
 
 static bool never_falls(unsigned int cost)
 {
+	const struct curve_point *group = points[cost][GROUP];
+
 	for (unsigned int n = 1; n < QUEUE_COUNTS; n++)
-		if (cells[cost][GROUP][n].rate < 0.95 * cells[cost][GROUP][n - 1].rate)
+		if (group[n].rate < 0.95 * group[n - 1].rate)
 			return false;
 	return true;
 }
@@ -267,7 +237,7 @@ static bool never_falls(unsigned int cost)
 static bool never_behind(unsigned int cost)
 {
 	for (unsigned int n = 0; n < QUEUE_COUNTS; n++)
-		if (cells[cost][GROUP][n].rate < 0.9 * cells[cost][PER_QUEUE][n].rate)
+		if (points[cost][GROUP][n].rate < 0.9 * points[cost][PER_QUEUE][n].rate)
 			return false;
 	return true;
 }
@@ -278,7 +248,7 @@ static bool gains(unsigned int cost)
 	const unsigned int of64 = QUEUE_COUNTS - 2;
 
 	return costs[cost] < 5000 ||
-	       cells[cost][GROUP][of64].rate >= 8 * cells[cost][PER_QUEUE][of64].rate;
+	       points[cost][GROUP][of64].rate >= 8 * points[cost][PER_QUEUE][of64].rate;
 }
 
 static int run(void)
@@ -287,7 +257,8 @@ static int run(void)
 	       "                     unmaps per s   unmap    unmaps per s\n");
 	for (unsigned int c = 0; c < COSTS; c++)
 		for (unsigned int n = 0; n < QUEUE_COUNTS; n++) {
-			struct cell *group = &cells[c][GROUP][n], *alone = &cells[c][PER_QUEUE][n];
+			struct curve_point *group = &points[c][GROUP][n];
+			struct curve_point *alone = &points[c][PER_QUEUE][n];
 			int ret = simulate(GROUP, costs[c], queue_counts[n], group);
 
 			ret = ret ?: simulate(PER_QUEUE, costs[c], queue_counts[n], alone);
@@ -305,24 +276,18 @@ static int run(void)
 
 int main(int argc, char **argv)
 {
-	static const struct option words[] = { { "json", required_argument, NULL, 'j' }, { 0 } };
-	const char *json = NULL;
+	struct command command;
 	int failed = 0;
-	int word;
 
-	while ((word = getopt_long(argc, argv, "", words, NULL)) != -1)
-		if (word == 'j')
-			json = optarg;
-		else
-			optind = argc + 1;
-	if (optind != argc) {
-		fprintf(stderr, "usage: bench/simulate [--json FILE]\n");
+	if (command_parse(argc, argv, "simulate", &command) || run() ||
+	    (command.json &&
+	     curve_write(command.json, points[0][0], sizeof(points) / sizeof(points[0][0][0]))))
 		return 2;
-	}
-	if (run() || (json && write_json(json)))
-		return 2;
-	failed += promise("group commit does not fall as queues are added", never_falls);
-	failed += promise("and is never more than 10 % behind a request each", never_behind);
-	failed += promise("64 queues, from 5 us a call on: eight times a request each", gains);
+	failed += command_promise("group commit does not fall as queues are added", COSTS,
+				  never_falls, name_cost);
+	failed += command_promise("and is never more than 10 % behind a request each", COSTS,
+				  never_behind, name_cost);
+	failed += command_promise("64 queues, from 5 us a call on: eight times a request each",
+				  COSTS, gains, name_cost);
 	return failed ? 1 : 0;
 }

@@ -37,7 +37,8 @@ def promises(done):
     for word, text in found:
         report(word, text)
     check(found and done.returncode == any(word == "FAIL" for word, _ in found),
-          f"exit status {done.returncode} agrees with {len(found)} promises {done.stderr[-400:]}")
+          f"exit status {done.returncode} agrees with {len(found)} promises "
+          f"{'' if found else done.stderr[-400:]}")
 
 
 def plot(result, work):
