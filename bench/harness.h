@@ -112,12 +112,14 @@ extern const size_t bench_table_count;
 /**
  * struct bench_options - the command line
  * @filter: extended regular expression over row names, or NULL
+ * @only: not what rows are compared with
  * @json: file for Google Benchmark's JSON, or NULL
  * @repetitions: of each row
  * @min_seconds: of one repetition
  */
 struct bench_options {
 	const char *filter;
+	bool only;
 	const char *json;
 	unsigned int repetitions;
 	double min_seconds;

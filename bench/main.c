@@ -12,9 +12,10 @@ static void usage(FILE *out)
 {
 	fprintf(out,
 		"usage: bench/run [--json FILE] [--filter RE] [--repetitions N] [--quick]\n"
-		"                 [--min-time SECONDS] [--list]\n"
+		"                 [--min-time SECONDS] [--only] [--list]\n"
 		"  --json FILE      Google Benchmark's JSON, with this harness's counters\n"
 		"  --filter RE      rows to run; what they are compared with runs as well\n"
+		"  --only           without what they are compared with (for profiles)\n"
 		"  --repetitions N  of each row, 1 to 64 [7]\n"
 		"  --min-time S     seconds of one repetition [0.1]\n"
 		"  --quick          3 repetitions of 0.02 s: shows that it works, not how fast\n"
@@ -36,6 +37,7 @@ static int parse(int argc, char **argv, struct bench_options *options, bool *lis
 	static const struct option words[] = {
 		{ "json", required_argument, NULL, 'j' },
 		{ "filter", required_argument, NULL, 'f' },
+		{ "only", no_argument, NULL, 'o' },
 		{ "repetitions", required_argument, NULL, 'r' },
 		{ "min-time", required_argument, NULL, 'm' },
 		{ "quick", no_argument, NULL, 'q' },
@@ -52,6 +54,9 @@ static int parse(int argc, char **argv, struct bench_options *options, bool *lis
 			break;
 		case 'f':
 			options->filter = optarg;
+			break;
+		case 'o':
+			options->only = true;
 			break;
 		case 'r':
 			options->repetitions = atoi(optarg);
@@ -90,7 +95,7 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	if (bench_report_init(&report, options.filter))
+	if (bench_report_init(&report, &options))
 		return 2;
 	if (list) {
 		for (size_t i = 0; i < report.count; i++)

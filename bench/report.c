@@ -93,8 +93,9 @@ static void want(const struct bench_report *report, bool *wanted, const struct b
 	want(report, wanted, find_beside(report, row->spec->peer, row->threads));
 }
 
-static int choose(struct bench_report *report, const char *filter, bool *wanted)
+static int choose(struct bench_report *report, const struct bench_options *options, bool *wanted)
 {
+	const char *filter = options->filter;
 	unsigned int matches = 0;
 	regex_t regex;
 
@@ -111,7 +112,10 @@ static int choose(struct bench_report *report, const char *filter, bool *wanted)
 		} else if (filter && regexec(&regex, row->name, 0, NULL, 0)) {
 			continue;
 		}
-		want(report, wanted, row);
+		if (options->only)
+			wanted[i] = true;
+		else
+			want(report, wanted, row);
 		matches++;
 	}
 	if (filter)
@@ -120,11 +124,12 @@ static int choose(struct bench_report *report, const char *filter, bool *wanted)
 		fprintf(stderr, "bench: --filter %s: no row matches\n", filter ? filter : "");
 		return -1;
 	}
-	want(report, wanted, bench_report_find(report, BENCH_HARNESS_ROW));
+	if (!options->only)
+		want(report, wanted, bench_report_find(report, BENCH_HARNESS_ROW));
 	return 0;
 }
 
-int bench_report_init(struct bench_report *report, const char *filter)
+int bench_report_init(struct bench_report *report, const struct bench_options *options)
 {
 	size_t kept = 0;
 	bool *wanted;
@@ -134,7 +139,7 @@ int bench_report_init(struct bench_report *report, const char *filter)
 	if (all_rows(report))
 		return -1;
 	wanted = calloc(report->count + 1, sizeof(*wanted));
-	ret = wanted ? choose(report, filter, wanted) : -1;
+	ret = wanted ? choose(report, options, wanted) : -1;
 	for (size_t i = 0; !ret && i < report->count; i++)
 		if (wanted[i])
 			report->rows[kept++] = report->rows[i];

@@ -58,10 +58,10 @@ struct bench_report {
 };
 
 /*
- * Choose rows: those that @filter matches, what they are compared with, and their one-thread
- * rows. Return: 0, or -1 after a message on stderr.
+ * Choose rows: those that the filter matches and, unless only they are asked for, what they are
+ * compared with and their one-thread rows. Return: 0, or -1 after a message on stderr.
  */
-int bench_report_init(struct bench_report *report, const char *filter);
+int bench_report_init(struct bench_report *report, const struct bench_options *options);
 void bench_report_free(struct bench_report *report);
 
 struct bench_row *bench_report_find(const struct bench_report *report, const char *name);

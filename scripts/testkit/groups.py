@@ -160,6 +160,7 @@ def bench(report):
     report.say("bench: building and running the quick benchmarks")
     run_suites(report, "bench-quick", ["tests/bench/run-bench-test"], 1200)
     run_script(report, "bench-compare", ["tests/bench/test_compare.py"], 120, counts.tap)
+    run_script(report, "bench-perf", ["tests/bench/test_perf.py"], 600, counts.tap)
     run_suites(report, "bench-tools", ["tests/bench/test_tools.py"], 600)
 
 
