@@ -13,8 +13,9 @@
 #include <linux/workqueue.h>
 
 /*
- * Does KVM tell other modules of its memory slots? It exports file_is_kvm() up to 6.17, and those who
- * track pages can register up to 6.4, and later where KVM is built for such (Debian: for KVMGT).
+ * Does KVM tell other modules of its memory slots? It keeps file_is_kvm() for itself from about 6.18
+ * on (6.12 exports it, 7.3 does not); and those who track pages can register up to 6.4, and later
+ * where KVM is built for such (Debian: for KVMGT).
  */
 #if IS_ENABLED(CONFIG_KVM) && defined(CONFIG_X86_64) &&  \
 	LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0) && \
