@@ -6,7 +6,7 @@
 # shellcheck source=tests/lab/nvme/common.sh
 . /lab/bin/nvme-common
 
-set -- --device "$LAB_NVME0" --backend "$backend" --kind "$kind" --depth 64 --block 32K --memory 64M
+set -- --device "$LAB_NVME0" --backend "$backend" --kind "$kind" --depth 64 --block 32K
 nvme "$@" --bytes 1M >"$log" 2>&1
 [ $? != 77 ] || exit 77
 modes=0 most=0

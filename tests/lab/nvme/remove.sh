@@ -33,7 +33,7 @@ check_next() { # ARGUMENTS...
 	nvme "$@" --bytes 16M >"$log" 2>&1 || fail "the next driver does not work"
 }
 
-set -- --device "$LAB_NVME0" --backend "$backend" --kind "$kind" --depth 64 --block 32K --memory 64M
+set -- --device "$LAB_NVME0" --backend "$backend" --kind "$kind" --depth 64 --block 32K
 nvme "$@" --bytes 1M >"$log" 2>&1
 [ $? != 77 ] || exit 77
 resets=0 removals=0
