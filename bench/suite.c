@@ -7,6 +7,9 @@ const struct bench_table *const bench_tables[] = {
 #ifdef BENCH_HAVE_DPDK
 	&bench_dpdk_peers,
 #endif
+#ifdef BENCH_HAVE_UCX
+	&bench_ucx_peers,
+#endif
 #ifdef BENCH_HAVE_URCU
 	&bench_urcu_peers,
 #ifdef BENCH_HAVE_LIBRARY

@@ -17,6 +17,7 @@ extern const struct bench_table bench_register_cases;
 extern const struct bench_table bench_walkrefs_cases;
 extern const struct bench_table bench_urcu_peers;
 extern const struct bench_table bench_dpdk_peers;
+extern const struct bench_table bench_ucx_peers;
 
 #define BENCH_TABLE(list)                                                  \
 	{                                                                  \

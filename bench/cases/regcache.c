@@ -136,30 +136,32 @@ static int check_iova(struct bench_thread *t)
 	return 0;
 }
 
-#define REGCACHE(case_name, pattern, layout, watch, how, buffers, loop, floor_name)               \
+#define REGCACHE(case_name, pattern, layout, watch, how, buffers, loop, floor_name, peer_name)    \
 	{                                                                                         \
 		.name = "regcache/" case_name, .unit = "get and put", .units = buffers,           \
 		.threads = 2, .flags = BENCH_KEEP | (how), .floor = floor_name,                   \
-		.args = { pattern, layout, watch }, .counters = { "gets", "misses" },             \
-		.setup = setup, .thread_setup = pieces_thread_setup, .run = loop, .count = count, \
-		.check = check, .thread_check = check_iova,                                       \
-		.thread_teardown = pieces_thread_teardown, .teardown = pieces_teardown,           \
+		.peer = "peer/ucx_rcache/" peer_name, .args = { pattern, layout, watch },         \
+		.counters = { "gets", "misses" }, .setup = setup,                                 \
+		.thread_setup = pieces_thread_setup, .run = loop, .count = count, .check = check, \
+		.thread_check = check_iova, .thread_teardown = pieces_thread_teardown,            \
+		.teardown = pieces_teardown,                                                      \
 	}
-#define ORDERED(case_name, pattern, layout, how)                              \
+#define ORDERED(case_name, pattern, layout, how, peer_name)                   \
 	REGCACHE(case_name, pattern, layout, IOAS_WATCH_ORDERED, how, 1, run, \
-		 "floor/translate_call/regions_64k")
-#define EXACT(case_name, pattern, layout) \
-	REGCACHE(case_name, pattern, layout, IOAS_WATCH_EXACT, 0, 1, run, "floor/refused_ioctl")
+		 "floor/translate_call/regions_64k", peer_name)
+#define EXACT(case_name, pattern, layout, peer_name)                                             \
+	REGCACHE(case_name, pattern, layout, IOAS_WATCH_EXACT, 0, 1, run, "floor/refused_ioctl", \
+		 peer_name)
 
 static const struct bench_case cases[] = {
-	ORDERED("get_put", LOOKUP_RANDOM, LOOKUP_APART, 0),
-	ORDERED("get_put_1k", LOOKUP_RANDOM, LOOKUP_FEW_APART, 0),
-	ORDERED("get_put_2threads", LOOKUP_RANDOM, LOOKUP_APART, BENCH_TOGETHER),
-	ORDERED("get_put_hot", LOOKUP_HOT, LOOKUP_APART, 0),
-	EXACT("get_put_exact", LOOKUP_RANDOM, LOOKUP_APART),
-	EXACT("get_put_exact_1k", LOOKUP_RANDOM, LOOKUP_FEW_APART),
+	ORDERED("get_put", LOOKUP_RANDOM, LOOKUP_APART, 0, "get_put"),
+	ORDERED("get_put_1k", LOOKUP_RANDOM, LOOKUP_FEW_APART, 0, "get_put_1k"),
+	ORDERED("get_put_2threads", LOOKUP_RANDOM, LOOKUP_APART, BENCH_TOGETHER, "get_put"),
+	ORDERED("get_put_hot", LOOKUP_HOT, LOOKUP_APART, 0, "get_put_hot"),
+	EXACT("get_put_exact", LOOKUP_RANDOM, LOOKUP_APART, "get_put"),
+	EXACT("get_put_exact_1k", LOOKUP_RANDOM, LOOKUP_FEW_APART, "get_put_1k"),
 	REGCACHE("get_put_exact_batch32", LOOKUP_RANDOM, LOOKUP_APART, IOAS_WATCH_EXACT, 0, BATCH,
-		 run_batch, "floor/refused_ioctl"),
+		 run_batch, "floor/refused_ioctl", "get_put"),
 };
 
 const struct bench_table bench_regcache_cases = BENCH_TABLE(cases);
