@@ -2,7 +2,7 @@
 /*
  * Probes for perf, bpftrace and SystemTap (USDT, provider "libioas"): one nop each, whose place and
  * arguments are in a note of the file (.note.stapsdt). An argument is an operand, so take what the
- * code has at hand anyway: no call, no computation, nothing that is kept for it.
+ * code has at hand anyway: no call, no computation.
  *
  * Not in grant, revoke and translate. docs/guide.md lists the probes and their arguments;
  * tests/install/check-probes holds the library against that list.
