@@ -256,7 +256,8 @@ static int block_add_group(struct iova *iova, unsigned int class, struct iova_ch
 	struct iova_block *block;
 	uint64_t start;
 
-	if (unit < IOVA_BLOCK || bytes > aperture / IOVA_MAGAZINE_SHARE ||
+	if (unit < IOVA_BLOCK || bytes > IOVA_GROUP_MOST ||
+	    bytes > aperture / IOVA_MAGAZINE_SHARE ||
 	    iova->group_bytes + bytes > aperture / IOVA_GROUPS_SHARE ||
 	    !extents_fit(&iova->free, bytes, unit, &start) || !is_in_span(iova, start, bytes))
 		return -ENOSPC;

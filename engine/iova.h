@@ -43,6 +43,7 @@
 #define IOVA_MAGAZINE_SHARE 64 /* of the aperture, at most one part in so many */
 
 #define IOVA_GROUPS_SHARE 16 /* likewise, for blocks of several large units */
+#define IOVA_GROUP_MOST	  (UINT64_C(1) << 30) /* of such a block: arenas are few, and stay low */
 
 /* The directory covers so much of an aperture, from its lowest address on. */
 #define IOVA_SPAN_LG2 47
