@@ -35,6 +35,7 @@ static void fields_out_of_range(void **state)
 	CHECK_FIELD(core_mask, "[3-1]", -EINVAL, "core_mask");
 	CHECK_FIELD(core_mask, "zwei", -EINVAL, "core_mask");
 	CHECK_FIELD(core_mask, NULL, -EINVAL, "core_mask");
+	CHECK_FIELD(core_mask, "[0,1023]", -EINVAL, "may not run on core 1023");
 	CHECK_FIELD(lcore_map, "0@0", -EINVAL, "lcore_map");
 	CHECK_FIELD(main_core, 7, -EINVAL, "main_core");
 	CHECK_FIELD(env_context, (void *)"backend=none", -ENODEV, "no context");

@@ -27,6 +27,16 @@ static struct thread {
 	void *arg;
 } threads[CORES_MAX];
 
+/* The first core of @set that is not one of @others, or CORES_MAX. */
+static uint32_t first_beyond(const cpu_set_t *set, const cpu_set_t *others)
+{
+	uint32_t core = 0;
+
+	while (core < CORES_MAX && (!CPU_ISSET(core, set) || CPU_ISSET(core, others)))
+		core++;
+	return core;
+}
+
 /* "0x..." or hexadecimal digits, lowest core last. */
 static int read_mask(const char *text, cpu_set_t *set)
 {
@@ -113,6 +123,11 @@ int ioas_env_cores_open(const struct spdk_env_opts *opts)
 		return ret;
 	if (sched_getaffinity(0, sizeof(everywhere), &everywhere))
 		return -errno;
+	main_core = first_beyond(&cores, &everywhere);
+	if (main_core < CORES_MAX) {
+		SPDK_ERRLOG("ioas: core_mask: this process may not run on core %u\n", main_core);
+		return -EINVAL;
+	}
 	main_core = spdk_env_get_first_core();
 	if (opts->main_core >= 0) {
 		if (opts->main_core >= CORES_MAX || !CPU_ISSET(opts->main_core, &cores)) {
