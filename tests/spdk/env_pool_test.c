@@ -122,6 +122,13 @@ static void a_ring_loses_nothing(void **state)
 	struct spdk_ring *ring = spdk_ring_create(SPDK_RING_TYPE_MP_MC, 64, -1);
 	pthread_t threads[4];
 
+#ifdef __SANITIZE_THREAD__
+	/* Concurrency Kit reads slots before it owns them, and orders by assembler that TSan is
+	 * blind to. */
+	printf("# skipped: TSan does not see what orders a ck_ring\n");
+	spdk_ring_free(ring);
+	return;
+#endif
 	spdk_unaffinitize_thread(); /* and so those that it makes */
 	for (int i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, i < 2 ? produce : consume, ring);
