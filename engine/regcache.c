@@ -114,6 +114,33 @@ int ioas_regcache_get_batch(struct ioas_queue *q, const struct iovec *buffers, u
 	return ret;
 }
 
+/* In a section, so that the registration stays what it is while it is looked at. */
+int ioas_regcache_lookup(struct ioas_queue *q, const void *address, size_t *bytes,
+			 ioas_iova_t *iova)
+{
+	const struct ioas_regcache *cache = q->as->regcache;
+	const uint64_t va = (uintptr_t)address;
+	uint64_t gets, entry, last;
+	unsigned int lg2;
+
+	if (!queue_is_mine(q))
+		return -EPERM;
+	if (!*bytes)
+		return -EINVAL;
+	if (!cache)
+		return -ENOENT;
+	gets = section_begin(q, cache);
+	entry = vamap_entry(&cache->map, va, &lg2);
+	last = entry ? cache->regs[reg_entry_index(entry)].last : 0;
+	section_end(q, gets);
+	if (!entry)
+		return -ENOENT;
+	*iova = reg_entry_iova(entry) + (va & ((UINT64_C(1) << lg2) - 1));
+	if (*bytes - 1 > last - va)
+		*bytes = last - va + 1;
+	return 0;
+}
+
 /* Something is dead. If it is this one, the reaper may have waited for it. */
 static __attribute__((noinline)) void kick(struct ioas_regcache *cache, uint32_t index)
 {

@@ -127,6 +127,15 @@ int ioas_regcache_get(struct ioas_queue *q, const void *va, size_t bytes, struct
 int ioas_regcache_get_batch(struct ioas_queue *q, const struct iovec *buffers, unsigned int count,
 			    struct ioas_reg *regs);
 
+/**
+ * ioas_regcache_lookup - IOVA of memory that is held, for code that has only the address
+ * @bytes: in: wanted; out: length of what is contiguous from @va, at most the input
+ *
+ * Does not hold it: what nobody holds may be gone when this returns. No lock, no system call. Return:
+ * 0; -ENOENT not in the cache; -EINVAL; -EPERM.
+ */
+int ioas_regcache_lookup(struct ioas_queue *q, const void *va, size_t *bytes, ioas_iova_t *iova);
+
 /* Let go of it. Any queue of the space may do that. The device must be done with the buffer. */
 void ioas_regcache_put(struct ioas_queue *q, struct ioas_reg *reg);
 

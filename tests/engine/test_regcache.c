@@ -109,9 +109,9 @@ static void *own_address(uint64_t bytes)
 
 static void *map_at(void *at, uint64_t bytes)
 {
-	void *va = mmap(at ? at : own_address(bytes), bytes, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : MAP_FIXED_NOREPLACE), -1,
-			0);
+	void *va =
+		mmap(at ? at : own_address(bytes), bytes, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : MAP_FIXED_NOREPLACE), -1, 0);
 
 	assert_ptr_not_equal(va, MAP_FAILED);
 	return va;
@@ -587,6 +587,41 @@ static void refusals(void **state)
 }
 
 /* All of a batch is held, or nothing: else the cache could not be destroyed. */
+/* By address alone, of what is held. */
+static void looked_up(void **state)
+{
+	char *va = map_at(NULL, 16 * PAGE);
+	struct ioas_queue *other;
+	struct ioas_reg reg;
+	ioas_iova_t iova;
+	size_t bytes = 1;
+	struct bed b;
+
+	start(&b);
+	other = queue_new(b.as);
+	assert_int_equal(ioas_regcache_lookup(b.q, va, &bytes, &iova), -ENOENT);
+	reg = hold(&b, va + 100, 3 * PAGE);
+	for (size_t at = 0; at < 3 * PAGE; at += 512) {
+		bytes = 1;
+		assert_int_equal(ioas_regcache_lookup(other, va + 100 + at, &bytes, &iova), 0);
+		assert_int_equal(iova, reg.iova + at);
+		assert_int_equal(bytes, 1);
+		bytes = MIB(1);
+		assert_int_equal(ioas_regcache_lookup(b.q, va + 100 + at, &bytes, &iova), 0);
+		assert_int_equal(bytes, 4 * PAGE - 100 - at); /* pages around it */
+	}
+	bytes = 0;
+	assert_int_equal(ioas_regcache_lookup(b.q, va, &bytes, &iova), -EINVAL);
+	bytes = 1;
+	assert_int_equal(ioas_regcache_lookup(b.q, va + 4 * PAGE, &bytes, &iova), -ENOENT);
+	ioas_regcache_put(other, &reg);
+	assert_int_equal(ioas_regcache_forget(b.cache, va, 16 * PAGE), 0);
+	assert_int_equal(ioas_regcache_lookup(b.q, va, &bytes, &iova), -ENOENT);
+	assert_int_equal(ioas_queue_destroy(other), 0);
+	stop(&b);
+	munmap(va, 16 * PAGE);
+}
+
 static void batches(void **state)
 {
 	struct bed b;
@@ -649,6 +684,7 @@ int main(void)
 		cmocka_unit_test(queues_share),
 		cmocka_unit_test(not_watchable),
 		cmocka_unit_test(refusals),
+		cmocka_unit_test(looked_up),
 		cmocka_unit_test(batches),
 	};
 

@@ -175,6 +175,7 @@ void spdk_env_fini(void)
 		return;
 	ioas_env_pci_close();
 	ioas_env_memzones_close();
+	ioas_env_holds_close();
 	ioas_env_queues_close();
 	ioas_env_heap_close();
 	ioas_env_regions_remove_all();

@@ -25,6 +25,7 @@
 #include <spdk/log.h>
 
 #include <ioas/ioas.h>
+#include <ioas/regcache.h>
 
 #define IOAS_ENV_SETTINGS "IOAS_SPDK" /* environment variable: see settings.h */
 
@@ -32,8 +33,9 @@ struct ioas_env {
 	pthread_mutex_t lock;
 	struct ioas_ctx *ctx;
 	struct ioas *as;
-	struct ioas_queue *queue; /* of whoever holds the lock */
-	unsigned int generation;  /* of the address space: grows when one is opened; never 0 */
+	struct ioas_queue *queue;	     /* of whoever holds the lock */
+	struct ioas_regcache *_Atomic cache; /* made by the first hold, under the lock */
+	unsigned int generation; /* of the address space: grows when one is opened; never 0 */
 	bool is_open;
 	bool no_pci;
 	bool small_pages; /* no hugepages wanted */
@@ -77,6 +79,9 @@ void ioas_env_regions_remove_all(void);
 /* Tell every memory map of a region, in mem_map.c. Called with the lock held. */
 int ioas_env_maps_notify(enum spdk_mem_map_notify_action action, void *va, size_t bytes);
 
+/* The calling thread's queue on the address space, or NULL. */
+struct ioas_queue *ioas_env_queue(void);
+
 /* The rest of what comes and goes with the environment. */
 int ioas_env_cores_open(const struct spdk_env_opts *opts);
 void ioas_env_cores_close(void);
@@ -84,6 +89,7 @@ int ioas_env_heap_open(int mem_size_mib);
 void ioas_env_heap_close(void);
 void ioas_env_memzones_close(void);
 void ioas_env_queues_close(void);
+void ioas_env_holds_close(void); /* before the queues */
 int ioas_env_pci_open(const struct spdk_env_opts *opts);
 void ioas_env_pci_close(void);
 

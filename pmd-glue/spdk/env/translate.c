@@ -86,20 +86,39 @@ static struct translator *begin(void)
 	return renew(translator) ? translator : NULL;
 }
 
-/*
- * Not more than what is contiguous for the device is promised, and not more than is asked for;
- * without @size, nothing is said of what follows.
- */
-uint64_t spdk_vtophys(const void *buf, uint64_t *size)
+/* The calling thread's, or NULL (no memory, no environment). */
+static struct translator *current_translator(void)
 {
 	struct translator *translator = mine;
-	size_t bytes = size && *size ? *size : 1;
-	ioas_iova_t iova;
 
 	if (__builtin_expect(!translator || translator->generation != ioas_env.generation, 0))
 		translator = begin();
-	if (!translator ||
-	    ioas_translate_hit(translator->queue, &translator->hit, buf, &bytes, &iova))
+	return translator;
+}
+
+struct ioas_queue *ioas_env_queue(void)
+{
+	struct translator *translator = current_translator();
+
+	return translator ? translator->queue : NULL;
+}
+
+/*
+ * Memory that is held (ioas_spdk_env.h) is not mapped by the application, and not under the address
+ * that the address space's own cache knows: it comes second. Not more than what is contiguous for
+ * the device is promised, and not more than is asked for; without @size, nothing is said of what
+ * follows.
+ */
+uint64_t spdk_vtophys(const void *buf, uint64_t *size)
+{
+	struct translator *translator = current_translator();
+	size_t bytes = size && *size ? *size : 1;
+	ioas_iova_t iova;
+
+	if (!translator)
+		return SPDK_VTOPHYS_ERROR;
+	if (ioas_translate_hit(translator->queue, &translator->hit, buf, &bytes, &iova) &&
+	    ioas_regcache_lookup(translator->queue, buf, &bytes, &iova))
 		return SPDK_VTOPHYS_ERROR;
 	if (size)
 		*size = bytes;
